@@ -1,0 +1,122 @@
+"""Making videos: frames go from the pipeline's stream to the files as they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starflow_v.cli.names import record_path
+from starflow_v.cli.planning import Target
+from starflow_v.cli.record import Record, versions, write_record
+from starflow_v.cli.settings import Settings, make_solver
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from starflow_v.data.video_io import VideoWriter
+    from starflow_v.pipelines.text_to_video import StarFlowVPipeline
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What records say of where videos come from."""
+
+    model: Path
+    weights: dict[str, str]
+    command: str
+
+
+def make_batch(
+    pipe: StarFlowVPipeline,
+    settings: Settings,
+    batch: Sequence[Target],
+    *,
+    source: Source,
+    overwrite: bool,
+    advance: Callable[[], object],
+) -> list[tuple[Path, Record]]:
+    """Makes the videos of `batch` side by side, each with its record beside it.
+
+    No file is opened before the first frame is there. `advance` is called after every latent
+    frame. Ctrl-C after the first one makes shorter, valid videos of what is there, with records,
+    and goes on as a `KeyboardInterrupt` that tells so.
+    """
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        stream = stack.enter_context(closing(_stream(pipe, settings, batch)))
+        first = next(stream)
+        writers = {
+            index: stack.enter_context(_open(target.video, settings.frame_rate, overwrite))
+            for index, target in enumerate(batch)
+            if target.video is not None
+        }
+        whole = _write_all(chain([first], stream), writers, advance)
+    seconds = round(time.perf_counter() - started, 3)
+    made = []
+    for index, writer in writers.items():
+        record = Record(
+            settings=settings,
+            batch=tuple(target.clip for target in batch),
+            index=index,
+            model=str(source.model),
+            weights=source.weights,
+            versions=versions(),
+            command=source.command,
+            seconds=seconds,
+            frames=writer.frames_written,
+        )
+        write_record(record, record_path(writer.path))
+        made.append((writer.path, record))
+    if not whole:
+        raise KeyboardInterrupt(_what_is_left(made))
+    return made
+
+
+def _stream(
+    pipe: StarFlowVPipeline, settings: Settings, batch: Sequence[Target]
+) -> Generator[np.ndarray, None, None]:
+    """Frames (B,f,H,W,3), float32 in [0,1]; a seed belongs to its clip, not to the batch."""
+    import torch
+
+    yield from pipe.stream(
+        [target.clip.prompt for target in batch],
+        negative_prompt=settings.negative_prompt,
+        height=settings.height,
+        width=settings.width,
+        num_frames=settings.num_frames,
+        frame_rate=settings.frame_rate,
+        guidance_scale=settings.guidance_scale,
+        generator=[torch.Generator().manual_seed(target.clip.seed) for target in batch],
+        solver=make_solver(settings),
+    )
+
+
+def _open(video: Path, frame_rate: int, overwrite: bool) -> VideoWriter:
+    from starflow_v.data.video_io import VideoWriter
+
+    return VideoWriter(video, fps=frame_rate, overwrite=overwrite)
+
+
+def _write_all(
+    stream: Iterable[np.ndarray], writers: dict[int, VideoWriter], advance: Callable[[], object]
+) -> bool:
+    """Writes the stream to its files; whether it came to its end (False: Ctrl-C)."""
+    try:
+        for frames in stream:
+            pixels = (frames.clip(0, 1) * 255).round().astype("uint8")
+            for index, writer in writers.items():
+                writer.write(pixels[index])
+            advance()
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+def _what_is_left(made: Sequence[tuple[Path, Record]]) -> str:
+    parts = [f"{path} holds {r.frames} of {r.settings.num_frames} frames" for path, r in made]
+    return f"interrupted: {', '.join(parts)}"

@@ -1,0 +1,123 @@
+"""A model in a few facts, for `starflow-v info`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from starflow_v.cli.model_folder import Component, ModelFolder
+
+DEFAULTS = ("height", "width", "num_frames", "frame_rate", "guidance_scale")
+CONDITION_NAMES = {
+    "fps": "frames per second",
+    "aspect_ratio": "aspect ratio",
+    "noise_std": "noise level",
+}
+
+
+def describe_model(model: ModelFolder) -> dict[str, Any]:
+    """The facts, for programs; what the folder does not say is None."""
+    config = model.config
+    return {
+        "path": str(model.path),
+        "class": model.kind,
+        "parameters": sum(part.parameters() for part in model.components),
+        "parts": dict(_describe_parts(model)),
+        "defaults": {name: config.get(name) for name in DEFAULTS},
+        "tokens": _describe_tokens(model),
+        "text_length": config.get("text_length"),
+        "words": _words(model),
+        "conditions": config.get("conditions"),
+        "window": {name: config.get(f"window_{name}") for name in ("frames", "overlap")},
+    }
+
+
+def _describe_parts(model: ModelFolder) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every component; the flow also by its two halves."""
+    for part in model.components:
+        facts = {"class": part.kind, "precision": list(part.dtypes)}
+        yield part.name, {**facts, "parameters": part.parameters()}
+        if part.name == "flow":
+            for half in ("shallow", "deep"):
+                yield f"flow.{half}", {**facts, "parameters": part.parameters(f"{half}.")}
+
+
+def _describe_tokens(model: ModelFolder) -> dict[str, int] | None:
+    """Tokens of a video of the default size; None where sizes are not told."""
+    height, width, frames = (model.config.get(name) for name in DEFAULTS[:3])
+    if "flow" not in model or "vae" not in model or None in (height, width, frames):
+        return None
+    flow = model["flow"].config
+    multiple = spatial_factor(model["vae"]) * flow["patch_size"]
+    return {
+        "per_frame": (height // multiple) * (width // multiple),
+        "frames": 1 + (frames - 1) // 4,
+        "channels": flow["in_channels"] * flow["patch_size"] ** 2,
+        "pixels": multiple,
+    }
+
+
+def spatial_factor(vae: Component) -> int:
+    """Pixel rows per latent row, from the configuration of any of the VAEs that pipelines take."""
+    config = vae.config
+    patch = config.get("patch_size") or 1
+    levels = config.get("dim_mult") or config.get("block_out_channels") or [1]
+    return int(patch * 2 ** (len(levels) - 1))
+
+
+def _words(model: ModelFolder) -> list[str] | None:
+    """The words that a word-level tokenizer knows; None for others, which spell any word."""
+    path = model.path / "tokenizer" / "tokenizer.json"
+    if not path.is_file():
+        return None
+    tokenizer = json.loads(path.read_text("utf-8"))["model"]
+    if tokenizer.get("type") != "WordLevel":
+        return None
+    return sorted(word for word in tokenizer["vocab"] if word.isalpha())
+
+
+def as_text(facts: dict[str, Any]) -> str:
+    """The facts, for people."""
+    lines = [f"{facts['path']}: {facts['class']}, {facts['parameters']:,} parameters", ""]
+    lines += [f"{name:10}  {text}" for name, text in _sentences(facts)]
+    return "\n".join([*lines, "", *_table(facts["parts"])])
+
+
+def _sentences(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    defaults, tokens, window = facts["defaults"], facts["tokens"], facts["window"]
+    yield (
+        "video",
+        "{num_frames} frames of {width}x{height} at {frame_rate} fps, guidance "
+        "{guidance_scale}, unless told otherwise".format(**defaults),
+    )
+    if tokens is not None:
+        total = tokens["per_frame"] * tokens["frames"]
+        yield "sizes", f"multiples of {tokens['pixels']} pixels"
+        yield (
+            "tokens",
+            f"{tokens['per_frame']} a frame, {tokens['channels']} numbers each; {total} in "
+            f"{tokens['frames']} latent frames",
+        )
+    if window["frames"] is not None:
+        yield (
+            "window",
+            f"{window['frames']} latent frames, then a restart with the last {window['overlap']}",
+        )
+    yield "text", f"up to {facts['text_length']} tokens"
+    if facts["words"] is not None:
+        yield "words", f"{len(facts['words'])}: {' '.join(facts['words'])}"
+    told = [CONDITION_NAMES.get(name, name) for name in facts["conditions"] or []]
+    yield "conditions", ", ".join(told) or "none beside the prompt"
+
+
+def _table(parts: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """The parts, one a line, under a heading."""
+    rows = [("part", "class", "parameters", "precision")]
+    for name, part in parts.items():
+        count = f"{part['parameters']:,}" if part["parameters"] else ""
+        rows.append((name, part["class"], count, ", ".join(part["precision"])))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for name, kind, count, precision in rows:
+        line = f"{name:{widths[0]}}  {kind:{widths[1]}}  {count:>{widths[2]}}  {precision}"
+        yield line.rstrip()

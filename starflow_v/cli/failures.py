@@ -1,0 +1,77 @@
+"""How a command ends: its exit code and the one paragraph that says why.
+
+====  =======================================================================================
+0     done
+1     it failed: a broken model folder, a full disk, an error of the program
+2     it cannot be done as asked: a wrong option, size, file or prompt (every `ValueError`)
+130   interrupted by Ctrl-C (128 + SIGINT, as shells have it)
+====  =======================================================================================
+"""
+
+import functools
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, ParamSpec, TypeVar
+
+import typer
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+class CommandError(Exception):
+    """A failure that is no error of the program: its message is all there is to say."""
+
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")]
+
+
+def reports_failures(command: Callable[P, R]) -> Callable[P, R]:
+    """Ends `command` with an exit code and a message; its option `debug` shows the traceback."""
+
+    @functools.wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            with plain_warnings():
+                return command(*args, **kwargs)
+        except (typer.Exit, BrokenPipeError):
+            raise
+        except KeyboardInterrupt as error:
+            typer.echo(str(error) or "interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            if kwargs.get("debug"):
+                traceback.print_exc()
+            typer.echo(f"error: {describe(error)}", err=True)
+            raise typer.Exit(USAGE if isinstance(error, ValueError) else FAILED) from None
+
+    return wrapper
+
+
+def describe(error: Exception) -> str:
+    """What happened, in one paragraph."""
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    elif isinstance(error, (ValueError, OSError, CommandError)):
+        text = str(error)
+    else:
+        text = f"{type(error).__name__}: {error} (--debug shows where)"
+    return " ".join(text.split())
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Prints warnings as one line each, without their code; those for programmers not at all."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.showwarning = show
+        yield

@@ -1,0 +1,70 @@
+"""The options of `starflow-v generate`, each with its help."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class SolverName(str, Enum):
+    """How noise becomes tokens."""
+
+    SEQUENTIAL = "sequential"
+    JACOBI = "jacobi"
+
+
+class DtypeName(str, Enum):
+    """Precision of the networks."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+Prompt = Annotated[
+    str | None, typer.Argument(metavar="[PROMPT]", help="What the video shows.", show_default=False)
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--output", help="The video (.mp4, .gif, .webp ...), or a folder with --prompts."
+    ),
+]
+Model = Annotated[
+    Path | None, typer.Option(help="Folder of a model; default: the model in the package.")
+]
+NegativePrompt = Annotated[str | None, typer.Option(help="What guidance leads away from.")]
+Height = Annotated[int | None, typer.Option(min=1, help="Pixels; default: the model's.")]
+Width = Annotated[int | None, typer.Option(min=1, help="Pixels; default: the model's.")]
+AspectRatio = Annotated[
+    str | None,
+    typer.Option(metavar="W:H", help="Such as 16:9, with the area of the model's default size."),
+]
+Frames = Annotated[int | None, typer.Option(min=1, help="Number of frames, 1 + 4k.")]
+Fps = Annotated[int | None, typer.Option(min=1, help="Frames per second.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, max=2**63 - 1, help="Seed of the noise; default: another each time."),
+]
+Guidance = Annotated[
+    float | None, typer.Option(min=0, help="Weight of guidance w; 0 is the conditional model.")
+]
+Solver = Annotated[SolverName | None, typer.Option(help="Default: sequential, which is exact.")]
+Tolerance = Annotated[
+    float | None, typer.Option(min=0, help="Change under which jacobi stops [1e-3].")
+]
+BlockSize = Annotated[int | None, typer.Option(min=1, help="Tokens that jacobi solves together.")]
+Prompts = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Many prompts: a text file with one a line.")
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Videos made side by side.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...; default: the best.")]
+Dtype = Annotated[
+    DtypeName | None, typer.Option(help="Precision; default: float32 on cpu, else bfloat16.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
+From = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="RECORD", help="Make a video again from the .json beside it."),
+]

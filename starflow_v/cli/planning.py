@@ -1,0 +1,91 @@
+"""Which clips are made, in which batches, and where they go."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from starflow_v.cli.names import clip_name, record_path
+from starflow_v.cli.prompt_file import read_prompts
+from starflow_v.cli.record import Clip, Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A clip and its file; None for a clip that is made only because its batch needs it."""
+
+    clip: Clip
+    video: Path | None
+
+
+Batches = Sequence[Sequence[Target]]
+
+
+def plan_batches(
+    prompt: str | None,
+    prompts: Path | None,
+    output: Path | None,
+    *,
+    seed: int | None,
+    batch_size: int,
+) -> Batches:
+    """The clip of `prompt`, or those of the file `prompts`, whose seeds count up from `seed`."""
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    if prompt is not None and prompts is None:
+        return [[_plan_one(prompt, seed, output)]]
+    if prompts is None or prompt is not None:
+        raise ValueError("expected one of: a PROMPT, --prompts FILE, or --from RECORD")
+    if output is None or output.is_file():
+        raise ValueError("--prompts makes many videos; expected a folder for them: -o FOLDER")
+    clips = [Clip(prompt=p, seed=seed + i) for i, p in enumerate(read_prompts(prompts))]
+    targets = [
+        Target(clip=clip, video=output / clip_name(clip.prompt, clip.seed, index=index))
+        for index, clip in enumerate(clips)
+    ]
+    return [targets[i : i + batch_size] for i in range(0, len(targets), batch_size)]
+
+
+def plan_repeat(record: Record, output: Path | None) -> Batches:
+    """The clip of `record` once more, in the batch that it was made in."""
+    again = _plan_one(record.clip.prompt, record.clip.seed, output)
+    return [
+        [
+            again if index == record.index else Target(clip=clip, video=None)
+            for index, clip in enumerate(record.batch)
+        ]
+    ]
+
+
+def refuse_taken(batches: Batches, *, overwrite: bool) -> None:
+    """A `ValueError` if a video or its record is there already, unless they may be replaced."""
+    videos = [target.video for batch in batches for target in batch if target.video is not None]
+    taken = [path for video in videos for path in (video, record_path(video)) if path.exists()]
+    if taken and not overwrite:
+        more = f" (and {len(taken) - 1} more)" if len(taken) > 1 else ""
+        raise ValueError(
+            f"{taken[0]} exists already{more}; choose another -o, or replace it with --overwrite"
+        )
+
+
+def _plan_one(prompt: str, seed: int, output: Path | None) -> Target:
+    """The clip goes to `output`, or into it if it is a folder of anything but frames."""
+    if not prompt.strip():
+        raise ValueError("the prompt is empty; expected words, such as 'a red circle moves right'")
+    name = clip_name(prompt, seed)
+    if output is None:
+        output = Path(name)
+    elif output.is_dir() and not (output / "frame_00000.png").exists():
+        output = output / name
+    _check_suffix(output)
+    return Target(clip=Clip(prompt=prompt, seed=seed), video=output)
+
+
+def _check_suffix(video: Path) -> None:
+    """Refuses a kind of file that cannot be written before the work, not after it."""
+    from starflow_v.data.video_io.writing import SUFFIXES
+
+    if video.suffix.lower() not in SUFFIXES:
+        raise ValueError(
+            f"{video} cannot be written; expected a name in .mp4, .gif, .webp or .png (one frame), "
+            "or one without a suffix for a folder of PNGs"
+        )

@@ -1,0 +1,143 @@
+"""The record beside a video: everything needed to make the video again, as JSON."""
+
+import hashlib
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass, fields
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from starflow_v.cli.model_folder import ModelFolder
+from starflow_v.cli.settings import Settings
+
+PACKAGES = ("starflow_v", "torch", "diffusers", "transformers", "av", "numpy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One video that is asked for."""
+
+    prompt: str
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A clip that was made.
+
+    `batch` holds all clips of its batch and `index` its place: rounding depends on the batch, so
+    only the whole batch makes the clip again bit for bit.
+    """
+
+    settings: Settings
+    batch: tuple[Clip, ...]
+    index: int
+    model: str
+    """The model's folder."""
+    weights: dict[str, str]
+    """SHA-256 of each weight file, by its path in the model's folder."""
+    versions: dict[str, str]
+    command: str
+    seconds: float
+    """From the first token to the last frame on the disk."""
+    frames: int
+    """Frames in the file: fewer than `settings.num_frames` where making it was interrupted."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < len(self.batch):
+            raise ValueError(f"batch_index is {self.index} in a batch of {len(self.batch)}")
+
+    @property
+    def clip(self) -> Clip:
+        """The clip itself."""
+        return self.batch[self.index]
+
+
+def write_record(record: Record, path: Path) -> None:
+    """Writes `record` whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            json.dump(to_json(record), file, indent=1, ensure_ascii=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def to_json(record: Record) -> dict[str, Any]:
+    """The record as users read it: the clip's own prompt and seed first, settings flat."""
+    return {
+        **asdict(record.clip),
+        **asdict(record.settings),
+        "model": {"path": record.model, "sha256": record.weights},
+        "versions": record.versions,
+        "batch": [asdict(clip) for clip in record.batch],
+        "batch_index": record.index,
+        "command": record.command,
+        "seconds": record.seconds,
+        "frames": record.frames,
+    }
+
+
+def read_record(path: Path) -> Record:
+    """The record in `path`; a `ValueError` says what is wrong with it."""
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        return Record(
+            settings=Settings(**{field.name: data[field.name] for field in fields(Settings)}),
+            batch=tuple(Clip(prompt=clip["prompt"], seed=clip["seed"]) for clip in data["batch"]),
+            index=data["batch_index"],
+            model=data["model"]["path"],
+            weights=data["model"]["sha256"],
+            versions=data["versions"],
+            command=data["command"],
+            seconds=data["seconds"],
+            frames=data["frames"],
+        )
+    except OSError as error:
+        raise ValueError(f"the record {path} cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not a record of a generated video: {error}") from None
+    except KeyError as error:
+        raise ValueError(
+            f"{path} is not a record of a generated video: it has no {error}; expected the .json "
+            "that `starflow-v generate` writes beside a video"
+        ) from None
+
+
+def hash_weights(model: ModelFolder) -> dict[str, str]:
+    """SHA-256 of each weight file of a model, by its path in the model's folder."""
+    hashes = {}
+    for path in model.weight_files:
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        hashes[path.relative_to(model.path).as_posix()] = digest.hexdigest()
+    return hashes
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a video depends on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def changed_versions(record: Record) -> list[str]:
+    """The packages of which another version made the clip than there is now."""
+    now = versions()
+    return [
+        f"{name} was {record.versions[name]} and is {now[name]}"
+        for name in PACKAGES
+        if name in record.versions and record.versions[name] != now[name]
+    ]

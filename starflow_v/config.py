@@ -1,0 +1,106 @@
+"""Configuration: frozen dataclasses, filled from a YAML file and `key=value` overrides.
+
+A configuration is a frozen, keyword-only dataclass whose fields are numbers, strings, lists, dictionaries or other such
+dataclasses. This file is the only one that knows OmegaConf, which reads YAML, resolves `${...}` and converts types:
+
+    settings = load_config(CodecSettings, "configs/embedded_vae.yaml", ["trainer.steps=100"])
+
+A key that the dataclass does not have is an error that names the nearest one that it has: a misspelt learning rate
+must not train for an hour with the default.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+T = TypeVar("T")
+
+
+def load_config(schema: type[T], path: str | Path | None = None, overrides: Sequence[str] = ()) -> T:
+    """Fill `schema` from a YAML file (None: defaults alone), then from overrides such as `trainer.steps=100`."""
+    layers = [_read_yaml(Path(path))] if path is not None else []
+    layers += [_read_override(text) for text in overrides]
+    for layer in layers:
+        _check_keys(schema, OmegaConf.to_container(layer, resolve=False), prefix="")
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(schema), *layers)
+        loaded = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        source = f" of {path}" if path is not None else ""
+        raise ValueError(f"the configuration{source} does not fit: {error}") from error
+    assert isinstance(loaded, schema)
+    return loaded
+
+
+def to_dictionary(settings: Any) -> dict[str, Any]:
+    """A configuration as plain dictionaries, lists and numbers, ready for JSON."""
+    return asdict(settings)
+
+
+def to_yaml(settings: Any) -> str:
+    """A configuration as the YAML text that `load_config` reads back."""
+    return OmegaConf.to_yaml(OmegaConf.create(to_dictionary(settings)))
+
+
+def _read_yaml(path: Path) -> DictConfig:
+    """One YAML file whose outermost level is a mapping."""
+    if not path.is_file():
+        raise ValueError(f"no configuration file at {path}")
+    try:
+        layer = OmegaConf.load(path)
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(layer, DictConfig):
+        raise ValueError(f"{path} must hold `key: value` lines at its outermost level")
+    return layer
+
+
+def _read_override(text: str) -> DictConfig:
+    """`a.b=value`, the value written as in YAML."""
+    key, equals, _ = text.partition("=")
+    if not equals or not key.strip():
+        raise ValueError(f"an override is written key=value, got {text!r}")
+    try:
+        return OmegaConf.from_dotlist([text])
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise ValueError(f"the value of the override {text!r} is not valid YAML: {error}") from error
+
+
+def _check_keys(schema: type, given: Any, prefix: str) -> None:
+    """Refuse keys that no field of the dataclass (or of a dataclass inside it) has."""
+    if not isinstance(given, dict):
+        return
+    hints = get_type_hints(schema)
+    known = [field.name for field in fields(schema)]  # type: ignore[arg-type]
+    for key, value in given.items():
+        if key not in known:
+            raise ValueError(_unknown_key(str(key), known, prefix))
+        inner = _inner_dataclass(hints[key])
+        if inner is None:
+            continue
+        for item in value if isinstance(value, list) else [value]:
+            _check_keys(inner, item, prefix=f"{prefix}{key}.")
+
+
+def _inner_dataclass(hint: Any) -> type | None:
+    """The dataclass named in a type such as `Model`, `Model | None` or `list[Model]`, if there is one."""
+    if is_dataclass(hint):
+        return hint  # type: ignore[return-value]
+    if get_origin(hint) is dict:
+        return None
+    return next((found for inner in get_args(hint) if (found := _inner_dataclass(inner))), None)
+
+
+def _unknown_key(key: str, known: list[str], prefix: str) -> str:
+    """The message for a key nobody knows, with the nearest known ones."""
+    near = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
+    advice = f"did you mean {' or '.join(prefix + name for name in near)}?" if near else f"known here: {', '.join(known)}"
+    return f"unknown configuration key {prefix + key!r}: {advice}"

@@ -1,0 +1,1 @@
+"""Videos, images and scenes: what the models are trained on."""

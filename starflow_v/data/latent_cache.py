@@ -1,0 +1,150 @@
+"""Latents on disk: every clip is encoded once, training reads what the codec said.
+
+A cache is a folder of shards. A shard holds samples of one *bucket*: one task and one shape of
+latents, so that any of them can share a batch::
+
+    cache.json                   which codec made it
+    video-00000.safetensors      latents (n, T, c, h, w), float16; captions as JSON in the header
+
+A shard is whole or absent, so an interrupted build goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+INDEX = "cache.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentBatch:
+    """Samples of one bucket.
+
+    Args:
+        bucket: the task: "video", "image", "extend", "last" or "v2v".
+        latents: (B, T, c, h, w), float32, as the flow sees the task.
+        captions: one prompt for each sample, not yet wrapped.
+    """
+
+    bucket: str
+    latents: Tensor
+    captions: list[str]
+
+
+Encoded = tuple[Tensor, list[list[str]]]
+"""Latents (n, T, c, h, w) of a shard, and one or more wordings of each sample's caption."""
+
+
+def build_shards(
+    folder: Path,
+    bucket: str,
+    count: int,
+    encode: Callable[[int], Encoded],
+    *,
+    fingerprint: str,
+    processes: tuple[int, int] = (0, 1),
+) -> int:
+    """Write the shards of a bucket that are missing.
+
+    Args:
+        folder: the cache; made if it is not there.
+        bucket: name of the bucket.
+        count: number of shards.
+        encode: makes shard i, a pure function of i.
+        fingerprint: names the codec (see `check_fingerprint`).
+        processes: (rank, world size): each process makes its share.
+
+    Returns:
+        How many shards were written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    check_fingerprint(folder, fingerprint)
+    rank, world = processes
+    written = 0
+    for index in range(rank, count, world):
+        path = folder / f"{bucket}-{index:05d}.safetensors"
+        if path.exists():
+            continue
+        latents, captions = encode(index)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        header = {"captions": json.dumps(captions)}
+        save_file({"latents": latents.half().contiguous()}, part, metadata=header)
+        part.replace(path)
+        written += 1
+    return written
+
+
+def check_fingerprint(folder: Path, fingerprint: str) -> None:
+    """Refuse a cache that another codec made; sign a new one.
+
+    Raises:
+        ValueError: if the cache bears another fingerprint.
+    """
+    index = folder / INDEX
+    if not index.exists():
+        part = index.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps({"codec": fingerprint}))
+        part.replace(index)
+    made_by = json.loads(index.read_text())["codec"]
+    if made_by != fingerprint:
+        raise ValueError(
+            f"the cache {folder} was made by another codec ({made_by}, this one is {fingerprint}): "
+            "delete it, or give another folder"
+        )
+
+
+class LatentCache:
+    """Reads a cache: batches as a pure function of a random generator.
+
+    Args:
+        folder: the cache.
+        weights: bucket -> how often it is drawn, relative to the others.
+    """
+
+    def __init__(self, folder: Path, weights: dict[str, float]) -> None:
+        self._buckets = {name: _Bucket(folder, name) for name, w in weights.items() if w > 0}
+        shares = np.array([weights[name] for name in self._buckets])
+        self._shares = shares / shares.sum()
+
+    def batch(self, rng: np.random.Generator, size: int) -> LatentBatch:
+        """A batch of one bucket, drawn by weight; its samples are drawn with replacement."""
+        name = str(rng.choice(list(self._buckets), p=self._shares))
+        bucket = self._buckets[name]
+        places = rng.integers(0, len(bucket), size)
+        latents, captions = bucket.read(places, rng)
+        return LatentBatch(bucket=name, latents=latents, captions=captions)
+
+
+class _Bucket:
+    """All shards of one bucket."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        paths = sorted(folder.glob(f"{name}-[0-9]*.safetensors"))
+        if not paths:
+            raise ValueError(f"the cache {folder} holds no {name} shards: build it first")
+        latents: list[Tensor] = []
+        self._captions: list[list[str]] = []
+        for path in paths:
+            with safe_open(path, framework="pt") as shard:
+                latents.append(shard.get_tensor("latents"))
+                self._captions += json.loads(shard.metadata()["captions"])
+        self._latents = torch.cat(latents)
+
+    def __len__(self) -> int:
+        return len(self._captions)
+
+    def read(self, places: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, list[str]]:
+        """Latents (B, T, c, h, w) and one wording of each caption."""
+        captions = [self._captions[place] for place in places]
+        chosen = [wordings[int(rng.integers(len(wordings)))] for wordings in captions]
+        return self._latents[torch.as_tensor(places)].float(), chosen

@@ -1,0 +1,156 @@
+"""Reading with PyAV, the default: any clip that FFmpeg decodes, from a list of plain formats."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace, Interpolation
+from av.video.stream import VideoStream
+
+from starflow_v.data.video_io.frames import Frame, TimedFrame, VideoInfo
+from starflow_v.data.video_io.safety import MediaError, MediaLimits, PathLike, open_plain_file
+
+FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif"
+"""FFmpeg's demuxers that read one file and cannot name another; playlists are not among them."""
+
+EXACT = (
+    Interpolation.BICUBIC
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+)
+"""How colours are converted: rounded right, with chroma at full width. Halves the error."""
+
+
+@contextmanager
+def open_container(path: PathLike) -> Iterator[InputContainer]:
+    """A media file, opened safely: the file by us, its format from the list, no protocols."""
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
+    with open_plain_file(path) as file:
+        try:
+            container = av.open(file, "r", options=options)
+        except (av.FFmpegError, UnicodeDecodeError) as error:
+            raise MediaError(
+                f"{path}: not a video, or damaged ({_reason(error)}). Known formats: {FORMATS}."
+            ) from error
+        with container:
+            yield container
+
+
+@dataclass(frozen=True)
+class PyAVDecoder:
+    """Decodes with PyAV's FFmpeg."""
+
+    def probe(self, path: PathLike, *, limits: MediaLimits) -> VideoInfo:
+        with open_container(path) as container:
+            stream = _picture_stream(path, container, limits)
+            try:
+                first = next(container.decode(stream))
+            except (av.FFmpegError, StopIteration) as error:
+                raise _damaged(path, None, _reason(error)) from error
+            height, width, _ = _rgb(first).shape
+            return VideoInfo(
+                height=height,
+                width=width,
+                rotation=round(first.rotation / 90) * 90,
+                fps=_rate(stream),
+                duration=_claimed_duration(container, stream),
+                has_sound=bool(container.streams.audio),
+            )
+
+    def frames(self, path: PathLike, *, start: float, limits: MediaLimits) -> Iterator[TimedFrame]:
+        with open_container(path) as container:
+            stream = _picture_stream(path, container, limits)
+            last = None
+            try:
+                for last in _from(container, stream, start):
+                    yield last
+            except (av.FFmpegError, MemoryError) as error:
+                raise _damaged(path, last, _reason(error)) from error
+            missing = _claimed_duration(container, stream) - (last.end if last else 0.0)
+            if last is None or missing > max(0.5, 2 / _rate(stream)):
+                raise _damaged(path, last, "it ends early")
+
+
+def picture_origin(container: InputContainer, stream: VideoStream) -> float:
+    """The time stamp, in seconds, of a file's first picture: our time 0."""
+    first = next(_timed(container, stream), None)
+    return first.time if first else 0.0
+
+
+def _picture_stream(path: PathLike, container: InputContainer, limits: MediaLimits) -> VideoStream:
+    if not container.streams.video:
+        found = "only sound" if container.streams.audio else "no pictures"
+        raise MediaError(f"{path}: the file holds {found}. Give a file with a video track.")
+    stream = container.streams.video[0]
+    limits.check_picture(str(path), stream.codec_context.width, stream.codec_context.height)
+    stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
+    return stream
+
+
+def _from(container: InputContainer, stream: VideoStream, start: float) -> Iterator[TimedFrame]:
+    """Frames from the key frame before `start` on; the file's first picture is at time 0."""
+    frames = _timed(container, stream)
+    first = next(frames, None)
+    if first is None:
+        return
+    origin = first.time
+    if start > 0 and stream.time_base is not None:
+        container.seek(int((origin + start) / stream.time_base), stream=stream)
+        frames = _timed(container, stream)
+        first = next(frames, None)
+        if first is None or first.time > origin + start:  # the jump went too far: go through all
+            container.seek(int(origin / stream.time_base), stream=stream)
+            frames = _timed(container, stream)
+            first = next(frames)
+    for frame in chain([first], frames):
+        yield replace(frame, time=frame.time - origin)
+
+
+def _timed(container: InputContainer, stream: VideoStream) -> Iterator[TimedFrame]:
+    """Decoded frames with their time stamps; where one has none, the rate gives it."""
+    step = 1 / _rate(stream)
+    time = -step
+    for frame in container.decode(stream):
+        stamp = frame.pts if frame.pts is not None else frame.dts
+        if stamp is None or frame.time_base is None:
+            time += step
+        else:
+            time = float(stamp * frame.time_base)
+        length = float(frame.duration * frame.time_base) if frame.time_base else 0.0
+        yield TimedFrame(time, length or step, _rgb(frame))
+
+
+def _rgb(frame: VideoFrame) -> Frame:
+    """The picture as it is shown. Untagged pictures are BT.709 if large, as players assume."""
+    tagged = frame.colorspace in tuple(Colorspace)
+    large = frame.width >= 1280 or frame.height > 576
+    space = None if tagged or not large else Colorspace.ITU709
+    pixels = frame.to_ndarray(format="rgb24", src_colorspace=space, interpolation=EXACT)
+    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
+
+
+def _rate(stream: VideoStream) -> float:
+    return float(stream.average_rate or stream.guessed_rate or 1)
+
+
+def _claimed_duration(container: InputContainer, stream: VideoStream) -> float:
+    """The pictures' seconds by the header; the file's own where pictures are all it has."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    alone = len(container.streams) == 1
+    return container.duration / av.time_base if alone and container.duration else 0.0
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or "no pictures"
+
+
+def _damaged(path: PathLike, last: TimedFrame | None, reason: str) -> MediaError:
+    after = f"after {last.end:.2f} s" if last else "before its first frame"
+    return MediaError(f"{path}: damaged or cut short {after} ({reason}). Copy or convert it anew.")

@@ -1,0 +1,280 @@
+"""Denoising: from the noisy latents x = clean + sigma · eps that the flow models to clean ones.
+
+Tweedie's formula gives the mean of the clean latents from the score of the flow,
+
+    E[clean | x] = x + sigma² ∇log p(x) = x - sigma² ∂NLL/∂x.
+
+`ScoreDenoiser` takes that gradient through the flow itself, so it needs all frames.
+`CausalDenoiser` is a network that has learned it from past and few later frames (flow-score
+matching, STARFlow-V): output = sigma²/0.3 · ∂NLL/∂x. It streams.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, count
+
+import torch
+from diffusers import ModelMixin
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.utils.accelerate_utils import apply_forward_hook
+from einops import rearrange
+from torch import Tensor, nn
+
+from starflow_v.flow.checks import check_text
+from starflow_v.flow.patches import Grid, patch_grid, patchify, unpatchify
+from starflow_v.flow.starflow import StarFlowModel
+from starflow_v.nn.attention import FULL, Mask
+from starflow_v.nn.cache import RingCache
+from starflow_v.nn.layers import RMSNorm
+from starflow_v.nn.rope import Rotary, rotary, text_positions, video_positions
+from starflow_v.nn.transformer import Transformer, set_recompute
+
+SCORE_UNIT = 0.3
+"""The network's output times this is sigma² ∂NLL/∂x, whatever sigma is."""
+
+
+class CausalDenoiser(ModelMixin, ConfigMixin):
+    """A transformer over text and frames that looks one frame ahead in its first layers.
+
+    In a layer that looks ahead, a token of frame q attends to the text and to frames
+    q+1-window .. q+1; in the others to frames q+1-window .. q. Text attends as frame 0 does. What
+    the layers look ahead adds up: frame t depends on frames up to t + `lookahead`.
+
+    The defaults are the released 7B model's denoiser.
+
+    Args:
+        in_channels: c, channels of the latents.
+        patch_size: side of the square of latents that makes a token.
+        width: D, width of the transformer.
+        layers: number of layers.
+        head_dim: width of an attention head.
+        text_dim: width of the text embeddings; `None` for a model without text.
+        reference_size: R of the rotary positions, see `starflow_v.nn.rope`.
+        window: frames attended to, see above.
+        lookahead_layers: how many layers, from the first on, look ahead; `None`: all.
+    """
+
+    _supports_gradient_checkpointing = True
+    _no_split_modules = ("TransformerLayer",)
+    _repeated_blocks = ("TransformerLayer",)
+    _skip_layerwise_casting_patterns = ("norm",)
+    _group_offload_block_modules = ("input", "text_input", "transformer", "norm", "output")
+
+    @register_to_config
+    def __init__(
+        self,
+        *,
+        in_channels: int = 48,
+        patch_size: int = 1,
+        width: int = 3072,
+        layers: int = 8,
+        head_dim: int = 64,
+        text_dim: int | None = 2048,
+        reference_size: float = 32.0,
+        window: int = 10,
+        lookahead_layers: int | None = None,
+    ) -> None:
+        super().__init__()
+        if window < 1:
+            raise ValueError(f"window={window} is not valid: give at least 1 frame")
+        if lookahead_layers is not None and not 0 <= lookahead_layers <= layers:
+            raise ValueError(f"lookahead_layers={lookahead_layers} is not in 0 .. {layers}")
+        channels = in_channels * patch_size**2
+        self.input = nn.Linear(channels, width)
+        self.text_input = None if text_dim is None else nn.Linear(text_dim, width)
+        self.transformer = Transformer(width, layers=layers, head_dim=head_dim)
+        self.norm = RMSNorm(width)
+        self.output = nn.Linear(width, channels)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    @property
+    def lookahead(self) -> int:
+        """How many frames the cleaned frame lies behind the newest one."""
+        layers = self.config["lookahead_layers"]
+        return len(self.transformer.layers) if layers is None else layers
+
+    @property
+    def gradient_checkpointing(self) -> bool:
+        """Whether the backward pass recomputes activations, see `enable_gradient_checkpointing`."""
+        return self.transformer.recompute
+
+    @gradient_checkpointing.setter
+    def gradient_checkpointing(self, enabled: bool) -> None:
+        set_recompute(self, enabled)
+
+    def forward(
+        self, x: Tensor, text: Tensor | None = None, return_dict: bool = True
+    ) -> Tensor | tuple[Tensor]:
+        """sigma²/0.3 · ∂NLL/∂x as learned, all frames at once.
+
+        Args:
+            x: noisy latents, (B, T, c, h, w).
+            text: text embeddings, (B, L, E); `None` for a denoiser without text.
+            return_dict: `False` returns a tuple, as diffusers' models do; the output of this one is
+                a single tensor, so there is no dictionary otherwise.
+
+        Returns:
+            (B, T, c, h, w), in the dtype of the model.
+        """
+        grid, frames, words = self._grid(x), x.shape[1], self._words(text, x.shape[0])
+        hidden = rearrange(self.input(self._to_tokens(x)), "b t n d -> b (t n) d")
+        length = 0
+        if words is not None:
+            length = words.shape[1]
+            hidden = torch.cat((words, hidden), dim=1)
+        masks = self._masks(length, frames, grid.tokens, x.device)
+        table = self._rotary(grid, x.device, 0, frames, length)
+        hidden = self.transformer(hidden, table, masks)[:, length:]
+        tokens = rearrange(self.output(self.norm(hidden)), "b (t n) c -> b t n c", t=frames)
+        output = self._to_latents(tokens, grid)
+        return output if return_dict else (output,)
+
+    def denoise(self, x: Tensor, text: Tensor | None = None) -> Tensor:
+        """Cleaned latents, (B, T, c, h, w), all frames at once. Arguments as `forward`."""
+        return x - SCORE_UNIT * self(x, text).to(x.dtype)
+
+    @torch.no_grad()
+    def denoise_frames(
+        self, frames: Iterable[Tensor], text: Tensor | None = None
+    ) -> Iterator[Tensor]:
+        """Cleaned latents frame by frame, `lookahead` frames behind; the same as `denoise`.
+
+        Each layer is a stage on the stream of frames with a cache of the window, so the work per
+        frame does not grow. Positions do: begin a new stream when they leave what was trained.
+
+        Args:
+            frames: noisy latents, (B, 1, c, h, w) each.
+            text: text embeddings, (B, L, E).
+
+        Yields:
+            Cleaned latents, (B, 1, c, h, w) each.
+        """
+        self._wake()
+        stream = iter(frames)
+        first = next(stream, None)
+        if first is None:
+            return
+        grid, words = self._grid(first), self._words(text, first.shape[0])
+        noisy = deque[Tensor]()
+        length = 0 if words is None else words.shape[1]
+
+        def embed() -> Iterator[Tensor]:
+            for index, x in enumerate(chain([first], stream)):
+                noisy.append(x)
+                tokens = self.input(self._to_tokens(x))[:, 0]
+                if index == 0 and words is not None:
+                    tokens = torch.cat((words, tokens), dim=1)
+                yield tokens
+
+        def table(frame: int, count: int) -> Rotary:
+            return self._rotary(grid, first.device, frame, count, length if frame == 0 else 0)
+
+        hidden = embed()
+        for depth, layer in enumerate(self.transformer.layers):
+            ahead = int(depth < self.lookahead)
+            cache = RingCache(
+                head=length, tokens=grid.tokens, past=self.config["window"], ahead=ahead
+            )
+            hidden = _layer_stage(layer, hidden, cache, table)
+        for state in hidden:
+            tokens = self.output(self.norm(state[:, -grid.tokens :]))
+            x = noisy.popleft()
+            yield x - SCORE_UNIT * self._to_latents(tokens[:, None], grid).to(x.dtype)
+
+    @apply_forward_hook
+    def _wake(self) -> None:
+        """Bring the parameters to their device under model offload; otherwise nothing."""
+
+    def _words(self, text: Tensor | None, batch: int) -> Tensor | None:
+        check_text(text, batch=batch, width=self.config["text_dim"])
+        if text is None or self.text_input is None:
+            return None
+        return self.text_input(text.to(self.norm.weight.dtype))
+
+    def _rotary(
+        self, grid: Grid, device: torch.device, frame: int, count: int, length: int
+    ) -> Rotary:
+        """Positions of frames frame .. frame+count-1, those of the text in front."""
+        reference = self.config["reference_size"]
+        positions = video_positions(count, *grid, reference=reference)
+        positions[:, 2] += frame
+        words = text_positions(length, reference=reference)
+        return rotary(torch.cat((words, positions)).to(device), self.config["head_dim"])
+
+    def _masks(self, length: int, frames: int, tokens: int, device: torch.device) -> list[Mask]:
+        """Each layer's mask over the text's slots and all frames' tokens."""
+        frame = torch.arange(frames, device=device).repeat_interleave(tokens)
+        query = torch.cat((frame.new_zeros(length), frame))[:, None]
+        key = torch.cat((frame.new_full((length,), -1), frame))
+        recent = (key < 0) | (key > query - self.config["window"])
+        ahead = Mask(allowed=recent & (key <= query + 1))
+        behind = Mask(allowed=recent & (key <= query))
+        layers = len(self.transformer.layers)
+        return [ahead] * self.lookahead + [behind] * (layers - self.lookahead)
+
+    def _grid(self, latents: Tensor) -> Grid:
+        return patch_grid(latents, self.config["in_channels"], self.config["patch_size"])
+
+    def _to_tokens(self, latents: Tensor) -> Tensor:
+        return patchify(latents.to(self.norm.weight.dtype), self.config["patch_size"])
+
+    def _to_latents(self, tokens: Tensor, grid: Grid) -> Tensor:
+        return unpatchify(tokens, grid, self.config["patch_size"])
+
+
+CausalDenoiser.__module__ = "starflow_v"
+
+
+@dataclass(frozen=True)
+class ScoreDenoiser:
+    """One step of Tweedie's formula with the flow's own score: no network, but no stream either.
+
+    Args:
+        flow: the flow; its gradient is global, so all frames must be there.
+        noise_std: sigma, the standard deviation of the noise in the latents.
+    """
+
+    flow: StarFlowModel
+    noise_std: float
+
+    @property
+    def lookahead(self) -> int:
+        """Unbounded: every frame's gradient depends on all frames."""
+        return sys.maxsize
+
+    def denoise_frames(
+        self, frames: Iterable[Tensor], text: Tensor | None = None
+    ) -> Iterator[Tensor]:
+        """The frames of `denoise`, (B, 1, c, h, w) each, once all noisy ones are there."""
+        yield from self.denoise(torch.cat(list(frames), dim=1), text).split(1, dim=1)
+
+    def denoise(self, x: Tensor, text: Tensor | None = None) -> Tensor:
+        """Cleaned latents, (B, T, c, h, w)."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (score,) = torch.autograd.grad(self.flow.log_prob(x, text).sum(), x)
+        return (x + self.noise_std**2 * score).detach()
+
+
+def _layer_stage(
+    layer: nn.Module,
+    frames: Iterator[Tensor],
+    cache: RingCache,
+    table: Callable[[int, int], Rotary],
+) -> Iterator[Tensor]:
+    """One layer over a stream of frames; one that looks ahead waits for the next frame."""
+    current = next(frames, None)
+    for index in count():
+        if current is None:
+            return
+        following = next(frames, None) if cache.ahead else None
+        pair = [current] if following is None else [current, following]
+        hidden = layer(torch.cat(pair, dim=1), table(index, len(pair)), FULL, cache)
+        cache.commit_frame()
+        yield hidden[:, : current.shape[1]]
+        current = following if cache.ahead else next(frames, None)

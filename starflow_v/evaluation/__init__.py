@@ -1,0 +1,1 @@
+"""Measures: likelihood, motion, and whether a clip shows what its caption says."""

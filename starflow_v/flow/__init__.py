@@ -1,0 +1,1 @@
+"""The mathematics of the flow: read `affine`, then `block`, `predictor`, `solver`, `starflow`."""

@@ -1,0 +1,157 @@
+"""The global half of the flow, u <-> z: one deep block, causal over all frames, text in front."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from starflow_v.flow.block import FlowBlock
+from starflow_v.flow.checks import check_null_text
+from starflow_v.flow.guidance import Guidance
+from starflow_v.flow.order import TokenOrder
+from starflow_v.flow.patches import Grid
+from starflow_v.flow.predictor import BlockPredictor, GuidedPredictor, Predictor
+from starflow_v.flow.solver import Cost, Solver
+from starflow_v.flow.window import Window
+from starflow_v.nn.rope import Rotary, rotary, text_positions, video_positions
+
+
+class DeepFlow(nn.Module):
+    """The deep block over the sequence of frames.
+
+    Args:
+        block: the transformer, with a text input if the model is conditioned on text.
+        order: in which order it runs through the tokens of each frame.
+        groups: groups of tokens per frame (1: frame-causal), or `None`: token by token.
+        reference: R of the rotary positions.
+    """
+
+    def __init__(
+        self, block: FlowBlock, order: TokenOrder, *, groups: int | None, reference: float
+    ) -> None:
+        super().__init__()
+        if groups is not None and groups < 1:
+            raise ValueError(
+                f"deep_groups={groups} is not valid: give 1 (frame-causal) or more, or None (token "
+                "by token)"
+            )
+        self.block = block
+        self.order = order
+        self.groups = groups
+        self.reference = reference
+
+    def forward(self, u: Tensor, text: Tensor | None, grid: Grid) -> tuple[Tensor, Tensor]:
+        """u (B, T, N, C), text (B, L, E) -> z (B, T, N, C) and log |dz/du| (B, T, N)."""
+        frames = u.shape[1]
+        slots = rearrange(self.order.to_slots(u), "b t n c -> b (t n) c")
+        group = grid.group(self.groups)
+        params = self.block(
+            slots[:, : slots.shape[1] - group],
+            self._positions(frames, text, grid, u.device),
+            count=slots.shape[1],
+            group=group,
+            text=text,
+        )
+        shape = {"t": frames, "n": grid.tokens}
+        z = rearrange(params.normalize(slots), "b (t n) c -> b t n c", **shape)
+        log_det = rearrange(params.log_det(), "b (t n) -> b t n 1", **shape)
+        return self.order.to_raster(z), self.order.to_raster(log_det)[..., 0]
+
+    def predictor(
+        self,
+        text: Tensor | None,
+        grid: Grid,
+        *,
+        frames: int,
+        device: torch.device,
+        null_text: Tensor | None = None,
+        guidance: Guidance | None = None,
+    ) -> Predictor:
+        """A predictor that holds up to `frames` frames; guided if guidance is active."""
+        positions = self._positions(frames, text, grid, device)
+        group = grid.group(self.groups)
+        if guidance is None or not guidance.active:
+            return BlockPredictor(self.block, positions, group=group, text=text)
+        if text is None or null_text is None:
+            raise ValueError(
+                "guidance needs a model with text, and null_text: the embeddings of the empty or "
+                "negative prompt"
+            )
+        check_null_text(null_text, text)
+        both = torch.cat((text, null_text.expand_as(text)))
+        return GuidedPredictor(
+            BlockPredictor(self.block, positions, group=group, text=both), guidance
+        )
+
+    def solve_frames(
+        self,
+        noise: Iterable[Tensor],
+        predictor: Predictor,
+        solver: Solver,
+        *,
+        prefix: Tensor | None = None,
+        window: Window | None = None,
+    ) -> Iterator[tuple[Tensor, Cost]]:
+        """z frame by frame -> u frame by frame, each as soon as it stands.
+
+        Args:
+            noise: frames of z after the prefix, (B, N, C) each.
+            predictor: fresh, with room for the window (without a window, for all frames).
+            solver: how a frame is solved.
+            prefix: known frames of u, (B, P, N, C), that come first and are not yielded.
+            window: when to restart; `None`: never.
+
+        Yields:
+            u (B, N, C) of each frame of noise, and its cost (the prefix' or a restart's included).
+        """
+        known = [] if prefix is None else list(prefix.unbind(1))
+        held = known if window is None else _in_window(known, window)
+        history = deque(known, maxlen=window.overlap if window else 1)
+        cost = self._commit(predictor, held)
+        inside = len(held)
+        last = known[-1] if known else None
+        for z in noise:
+            if window is not None and inside == window.frames:
+                predictor.restart()
+                carried = window.carry(list(history))
+                cost += self._commit(predictor, carried)
+                inside = len(carried)
+            guess = None if last is None else self.order.to_slots(last)
+            slots, spent = solver.solve(predictor, self.order.to_slots(z), guess=guess)
+            last = self.order.to_raster(slots)
+            history.append(last)
+            inside += 1
+            yield last, cost + spent
+            cost = Cost()
+
+    def _commit(self, predictor: Predictor, frames: list[Tensor]) -> Cost:
+        """Settle known frames, all in one evaluation."""
+        if not frames:
+            return Cost()
+        slots = torch.cat([self.order.to_slots(frame) for frame in frames], dim=1)
+        predictor.propose(slots)
+        predictor.commit(slots)
+        return Cost(evaluations=1, tokens=slots.shape[1])
+
+    def _positions(
+        self, frames: int, text: Tensor | None, grid: Grid, device: torch.device
+    ) -> Rotary:
+        positions = video_positions(frames, *grid, reference=self.reference)
+        if text is not None:
+            words = text_positions(text.shape[1], reference=self.reference)
+            positions = torch.cat((words, positions))
+        return rotary(positions.to(device), self.block.head_dim)
+
+
+def _in_window(known: list[Tensor], window: Window) -> list[Tensor]:
+    """The frames that the window holds after so many known ones have passed through it."""
+    beyond = len(known) - window.frames
+    if beyond <= 0:
+        return known
+    step = window.frames - window.overlap
+    restart = window.frames + (beyond - 1) // step * step
+    return window.carry(known[:restart]) + known[restart:]

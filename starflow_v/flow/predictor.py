@@ -1,0 +1,126 @@
+"""A predictor: a conversation with one block about its next tokens.
+
+*Propose* parameters for a guess of the next tokens, as often as you like; *commit* tokens when you
+are sure of them. Parameters of a token depend on the committed tokens and on the guess of those
+before it, never on the guess of itself or of a later one. The keys of a proposal are a draft; a
+commit keeps the draft and costs nothing. (After Jacobi sweeps the draft is one sweep older than the
+answer, that is right to the solver's tolerance.)
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from starflow_v.flow.affine import AffineParams
+from starflow_v.flow.block import FlowBlock
+from starflow_v.flow.guidance import Guidance
+from starflow_v.nn.cache import SequenceCache
+from starflow_v.nn.rope import Rotary
+
+
+class Predictor(Protocol):
+    """What a solver needs of a block."""
+
+    @property
+    def group(self) -> int:
+        """How many tokens are predicted together."""
+
+    def propose(self, guess: Tensor) -> AffineParams:
+        """Parameters (B, k, C) of the next k tokens, given a guess (B, k, C) of them."""
+
+    def commit(self, tokens: Tensor) -> None:
+        """Settle the next k tokens (B, k, C); the last proposal must have covered them."""
+
+    def restart(self) -> None:
+        """Forget all committed tokens (not the text) and begin at the first position again."""
+
+
+class BlockPredictor:
+    """The predictor of one block.
+
+    Args:
+        block: the block.
+        positions: rotary positions of the text's slots, then of every token's slot.
+        group: tokens predicted together.
+        text: embeddings (B, L, E) in front, or `None`.
+    """
+
+    def __init__(
+        self, block: FlowBlock, positions: Rotary, *, group: int = 1, text: Tensor | None = None
+    ) -> None:
+        self._block, self._positions, self._group = block, positions, group
+        self._text_length = 0 if text is None else text.shape[1]
+        self._cache = SequenceCache(block.layers, capacity=positions.turn.shape[0])
+        self._draft = 0
+        self._last: Tensor | None = None
+        if text is not None:
+            self._read(text)
+
+    @property
+    def group(self) -> int:
+        return self._group
+
+    def propose(self, guess: Tensor) -> AffineParams:
+        count = guess.shape[1]
+        before = guess[:, : count - self._group]
+        if self._last is not None:
+            before = torch.cat((self._last, before.to(self._last.dtype)), dim=1)
+        self._draft = count
+        start = self._cache.length
+        return self._block(
+            before,
+            self._positions.slots(start, start + count),
+            count=count,
+            group=self._group,
+            cache=self._cache,
+            begins=self._last is None,
+        )
+
+    def commit(self, tokens: Tensor) -> None:
+        count = tokens.shape[1]
+        assert count <= self._draft, f"{count} tokens committed, {self._draft} proposed"
+        self._cache.commit(count)
+        self._last = tokens[:, -self._group :]
+        self._draft = 0
+
+    def restart(self) -> None:
+        self._cache.truncate(self._text_length)
+        self._last, self._draft = None, 0
+
+    def _read(self, text: Tensor) -> None:
+        """Put the text into the cache."""
+        nothing = text.new_zeros(text.shape[0], 0, self._block.channels)
+        positions = self._positions.slots(0, self._text_length)
+        self._block(nothing, positions, count=0, text=text, cache=self._cache, begins=False)
+        self._cache.commit(self._text_length)
+
+
+class GuidedPredictor:
+    """A predictor whose parameters are a function of conditional and unconditional ones.
+
+    Args:
+        inner: a predictor of twice the batch: the conditional half, then the unconditional one.
+        guidance: the function of the two.
+    """
+
+    def __init__(self, inner: Predictor, guidance: Guidance) -> None:
+        self._inner, self._guidance = inner, guidance
+
+    @property
+    def group(self) -> int:
+        return self._inner.group
+
+    def propose(self, guess: Tensor) -> AffineParams:
+        both = self._inner.propose(torch.cat((guess, guess)))
+        shift, null_shift = both.shift.chunk(2)
+        scale, null_scale = both.scale.chunk(2)
+        return self._guidance(AffineParams(shift, scale), AffineParams(null_shift, null_scale))
+
+    def commit(self, tokens: Tensor) -> None:
+        self._inner.commit(torch.cat((tokens, tokens)))
+
+    def restart(self) -> None:
+        self._inner.restart()

@@ -1,0 +1,90 @@
+"""The local half of the flow, x <-> u: shallow blocks rewrite each frame by itself, without text.
+
+All frames are folded into the batch, so they are worked on side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
+
+from einops import rearrange
+from torch import Tensor, nn
+
+from starflow_v.flow.block import FlowBlock
+from starflow_v.flow.order import TokenOrder
+from starflow_v.flow.patches import Grid
+from starflow_v.flow.predictor import BlockPredictor
+from starflow_v.flow.solver import Cost, Solver
+from starflow_v.nn.rope import Rotary, rotary, video_positions
+
+
+class ShallowFlow(nn.Module):
+    """Blocks that see one frame each.
+
+    Args:
+        blocks: from the data towards the noise.
+        orders: in which order each block runs through the tokens of a frame.
+        groups: groups of tokens per frame (at least 2), or `None`: token by token.
+        reference: R of the rotary positions.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[FlowBlock],
+        orders: Sequence[TokenOrder],
+        *,
+        groups: int | None,
+        reference: float,
+    ) -> None:
+        super().__init__()
+        if groups is not None and groups < 2:
+            raise ValueError(
+                f"shallow_groups={groups}: a shallow block sees one frame, so it needs at least 2 "
+                "groups per frame (or None: token by token)"
+            )
+        self.blocks = nn.ModuleList(blocks)
+        self.orders = tuple(orders)
+        self.groups = groups
+        self.reference = reference
+
+    def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+        """x (B, T, N, C) -> u (B, T, N, C) and log |du/dx| (B, T, N), both in raster order."""
+        tokens = rearrange(x, "b t n c -> (b t) n c")
+        log_det = tokens.new_zeros(tokens.shape[:2])
+        group = grid.group(self.groups)
+        for block, order in self._steps():
+            slots = order.to_slots(tokens)
+            params = block(
+                slots[:, : grid.tokens - group],
+                self._positions(block, grid, tokens),
+                count=grid.tokens,
+                group=group,
+            )
+            tokens = order.to_raster(params.normalize(slots))
+            log_det = log_det + order.to_raster(params.log_det()[..., None])[..., 0]
+        return tokens.unflatten(0, x.shape[:2]), log_det.unflatten(0, x.shape[:2])
+
+    def solve(self, u: Tensor, grid: Grid, solver: Solver) -> tuple[Tensor, Cost]:
+        """u (B, T, N, C) -> x (B, T, N, C), and what it cost."""
+        frames = u.shape[1]
+        tokens = rearrange(u, "b t n c -> (b t) n c")
+        cost = Cost()
+        for block, order in reversed(self._steps()):
+            predictor = BlockPredictor(
+                block, self._positions(block, grid, tokens), group=grid.group(self.groups)
+            )
+            slots, spent = solver.solve(predictor, order.to_slots(tokens))
+            tokens = order.to_raster(slots)
+            cost += spent
+        cost = replace(cost, tokens=cost.tokens * frames)
+        return rearrange(tokens, "(b t) n c -> b t n c", t=frames), cost
+
+    def _steps(self) -> list[tuple[FlowBlock, TokenOrder]]:
+        """The blocks and their orders, from the data towards the noise."""
+        return list(zip(cast(Sequence[FlowBlock], self.blocks), self.orders, strict=True))
+
+    def _positions(self, block: FlowBlock, grid: Grid, like: Tensor) -> Rotary:
+        positions = video_positions(1, *grid, reference=self.reference)
+        return rotary(positions.to(like.device), block.head_dim)

@@ -1,0 +1,316 @@
+"""STARFlow-V: an invertible map between a video x and noise z (arXiv 2511.20462).
+
+    x --shallow, each frame by itself--> u --deep, causal over all frames--> z ~ N(0, I)
+
+    log p(x | text) = Σ log N(z; 0, I) + log |du/dx| + log |dz/du|
+
+*forward* is x -> z, *inverse* is z -> x. An image is a video of one frame (STARFlow, TARFlow).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+import torch
+from diffusers import ModelMixin
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.utils import BaseOutput
+from diffusers.utils.accelerate_utils import apply_forward_hook
+from torch import Tensor
+
+from starflow_v.flow.block import FlowBlock
+from starflow_v.flow.checks import check_prefix, check_text
+from starflow_v.flow.deep import DeepFlow
+from starflow_v.flow.guidance import Guidance
+from starflow_v.flow.order import alternating
+from starflow_v.flow.patches import Grid, patch_grid, patchify, unpatchify
+from starflow_v.flow.shallow import ShallowFlow
+from starflow_v.flow.solver import Cost, SequentialSolver, Solver
+from starflow_v.flow.window import Window
+from starflow_v.nn.transformer import set_recompute
+
+
+@dataclass
+class FlowOutput(BaseOutput):
+    """The map forwards.
+
+    Args:
+        z: noise, (B, T, c, h, w).
+        log_det: log |dz/dx| of each token, (B, T, rows, columns), in nats, in raster order.
+    """
+
+    z: Tensor
+    log_det: Tensor
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The map backwards, and what it cost.
+
+    Args:
+        latents: x, (B, T, c, h, w).
+        evaluations: calls of the network, one after the other, of the "deep" and "shallow" halves.
+        passes: tokens evaluated divided by the tokens of the video, likewise.
+        residual: the largest last change of the solver, in its own norm; 0 if solved exactly.
+        converged: whether the solver met its tolerance everywhere.
+    """
+
+    latents: Tensor
+    evaluations: dict[str, int] = field(default_factory=dict)
+    passes: dict[str, float] = field(default_factory=dict)
+    residual: float = 0.0
+    converged: bool = True
+
+
+class StarFlowModel(ModelMixin, ConfigMixin):
+    """The flow of STARFlow-V and its family. The defaults are the released 7B model.
+
+    Args:
+        in_channels: c, channels of the latents.
+        patch_size: side of the square of latents that makes a token.
+        shallow_width: width of the shallow blocks' transformers.
+        deep_width: width of the deep block's transformer.
+        shallow_layers: layers of each shallow block, from the data towards the noise.
+        deep_layers: layers of the deep block.
+        head_dim: width of an attention head.
+        text_dim: width of the text embeddings; `None` for a model without text.
+        reference_size: R of the rotary positions, see `starflow_v.nn.rope`.
+        soft_clip: limit of the raw affine parameters.
+        shallow_groups: groups per frame of the shallow blocks (2: a coupling layer), or `None`.
+        deep_groups: groups per frame of the deep block (1: frame-causal), or `None`.
+    """
+
+    _supports_gradient_checkpointing = True
+    _no_split_modules = ("TransformerLayer",)
+    _repeated_blocks = ("TransformerLayer",)
+    _skip_layerwise_casting_patterns = ("norm",)
+    _group_offload_block_modules = ("shallow", "deep", "block", "transformer")
+
+    @register_to_config
+    def __init__(
+        self,
+        *,
+        in_channels: int = 48,
+        patch_size: int = 1,
+        shallow_width: int = 3072,
+        deep_width: int = 4096,
+        shallow_layers: Sequence[int] = (2, 2, 2, 2, 2),
+        deep_layers: int = 24,
+        head_dim: int = 64,
+        text_dim: int | None = 2048,
+        reference_size: float = 32.0,
+        soft_clip: float = 4.0,
+        shallow_groups: int | None = None,
+        deep_groups: int | None = None,
+    ) -> None:
+        super().__init__()
+        channels = in_channels * patch_size**2
+        self.shallow = ShallowFlow(
+            [
+                FlowBlock(channels, shallow_width, layers=n, head_dim=head_dim, limit=soft_clip)
+                for n in shallow_layers
+            ],
+            [alternating(index) for index in range(len(shallow_layers))],
+            groups=shallow_groups,
+            reference=reference_size,
+        )
+        deep = FlowBlock(
+            channels,
+            deep_width,
+            layers=deep_layers,
+            head_dim=head_dim,
+            text_dim=text_dim,
+            limit=soft_clip,
+        )
+        order = alternating(len(shallow_layers))
+        self.deep = DeepFlow(deep, order, groups=deep_groups, reference=reference_size)
+
+    @property
+    def gradient_checkpointing(self) -> bool:
+        """Whether the backward pass recomputes activations, see `enable_gradient_checkpointing`."""
+        return self.deep.block.transformer.recompute
+
+    @gradient_checkpointing.setter
+    def gradient_checkpointing(self, enabled: bool) -> None:
+        set_recompute(self, enabled)
+
+    def forward(
+        self, x: Tensor, text: Tensor | None = None, return_dict: bool = True
+    ) -> FlowOutput | tuple[Tensor, Tensor]:
+        """x -> z, teacher-forced: every token at once.
+
+        Args:
+            x: latents, (B, T, c, h, w).
+            text: text embeddings, (B, L, E); `None` for a model without text.
+            return_dict: `False` returns the tuple (z, log_det).
+
+        Returns:
+            z and log_det, both in float32 (float64 for float64 inputs).
+        """
+        grid = self.grid(x)
+        check_text(text, batch=x.shape[0], width=self.config["text_dim"])
+        u, local = self.shallow(self.to_tokens(x), grid)
+        tokens, overall = self.deep(u, text, grid)
+        z = self.to_latents(tokens, grid)
+        log_det = (local + overall).unflatten(-1, (grid.rows, grid.columns))
+        return FlowOutput(z=z, log_det=log_det) if return_dict else (z, log_det)
+
+    def log_prob(self, x: Tensor, text: Tensor | None = None) -> Tensor:
+        """log p(x | text) of each video, (B,), in nats. Arguments as `forward`."""
+        z, log_det = self(x, text, return_dict=False)
+        normal = -0.5 * (z.square() + math.log(2 * math.pi))
+        return normal.flatten(1).sum(1) + log_det.flatten(1).sum(1)
+
+    def inverse(
+        self,
+        noise: Tensor,
+        text: Tensor | None = None,
+        *,
+        null_text: Tensor | None = None,
+        guidance: Guidance | None = None,
+        prefix: Tensor | None = None,
+        window: Window | None = None,
+        solver: Solver | None = None,
+    ) -> Tensor:
+        """z -> x, (B, T, c, h, w): the latents of `solve`, which has the same arguments."""
+        return self.solve(
+            noise,
+            text,
+            null_text=null_text,
+            guidance=guidance,
+            prefix=prefix,
+            window=window,
+            solver=solver,
+        ).latents
+
+    @torch.no_grad()
+    def solve(
+        self,
+        noise: Tensor,
+        text: Tensor | None = None,
+        *,
+        null_text: Tensor | None = None,
+        guidance: Guidance | None = None,
+        prefix: Tensor | None = None,
+        window: Window | None = None,
+        solver: Solver | None = None,
+    ) -> Solution:
+        """z -> x, with what it cost.
+
+        Args:
+            noise: z, (B, T, c, h, w).
+            text: text embeddings, (B, L, E); `None` for a model without text.
+            null_text: embeddings of the empty or negative prompt, for guidance.
+            guidance: a rule for the deep block; `None` or an inactive one: conditional sampling.
+            prefix: known latents (B, P, c, h, w) that take the place of the first P frames.
+            window: restarts the deep block when it is full; `None`: it holds all T frames.
+            solver: `SequentialSolver()` if `None`.
+        """
+        solver = solver or SequentialSolver()
+        tokens = noise.shape[1] * self.grid(noise).tokens
+        frames, known = noise.shape[1], 0
+        if prefix is not None:
+            check_prefix(prefix, noise)
+            known = prefix.shape[1]
+        if known > frames:
+            raise ValueError(f"a prefix of {known} frames is longer than the noise's {frames}")
+        deep, shallow, u = Cost(), Cost(), []
+        for frame, cost in self.solve_deep(
+            (noise[:, t : t + 1] for t in range(known, frames)),
+            text,
+            frames=frames,
+            null_text=null_text,
+            guidance=guidance,
+            prefix=prefix,
+            window=window,
+            solver=solver,
+        ):
+            u.append(frame)
+            deep += cost
+        latents = [] if prefix is None else [prefix.to(noise.device)]
+        if u:
+            made, shallow = self.solve_shallow(torch.cat(u, dim=1), solver)
+            latents.append(made)
+        return Solution(
+            latents=torch.cat(latents, dim=1),
+            evaluations={"deep": deep.evaluations, "shallow": shallow.evaluations},
+            passes={"deep": deep.tokens / tokens, "shallow": shallow.tokens / tokens},
+            residual=max(deep.residual, shallow.residual),
+            converged=deep.converged and shallow.converged,
+        )
+
+    @torch.no_grad()
+    def solve_deep(
+        self,
+        noise: Iterable[Tensor],
+        text: Tensor | None,
+        *,
+        frames: int,
+        solver: Solver,
+        null_text: Tensor | None = None,
+        guidance: Guidance | None = None,
+        prefix: Tensor | None = None,
+        window: Window | None = None,
+    ) -> Iterator[tuple[Tensor, Cost]]:
+        """z -> u frame by frame, each (B, 1, c, h, w) as soon as it stands, with its cost.
+
+        Args:
+            noise: the frames of z after the prefix, (B, 1, c, h, w) each.
+            frames: how many frames there are in all, prefix included (unused with a window).
+
+        The other arguments are those of `solve`.
+        """
+        self._wake()
+        stream = iter(noise)
+        first = next(stream, None)
+        if first is None:
+            return
+        grid = self.grid(first)
+        check_text(text, batch=first.shape[0], width=self.config["text_dim"])
+        known = None
+        if prefix is not None:
+            check_prefix(prefix, first)
+            known, _ = self.shallow(self.to_tokens(prefix.to(first.device)), grid)
+        predictor = self.deep.predictor(
+            text,
+            grid,
+            frames=frames if window is None else window.frames,
+            device=first.device,
+            null_text=null_text,
+            guidance=guidance,
+        )
+        tokens = (self.to_tokens(z)[:, 0] for z in chain([first], stream))
+        for u, cost in self.deep.solve_frames(
+            tokens, predictor, solver, prefix=known, window=window
+        ):
+            yield self.to_latents(u[:, None], grid), cost
+
+    @torch.no_grad()
+    def solve_shallow(self, u: Tensor, solver: Solver) -> tuple[Tensor, Cost]:
+        """u -> x, (B, k, c, h, w), for any number of frames side by side."""
+        self._wake()
+        grid = self.grid(u)
+        tokens, cost = self.shallow.solve(self.to_tokens(u), grid, solver)
+        return self.to_latents(tokens, grid), cost
+
+    def grid(self, latents: Tensor) -> Grid:
+        """The tokens of a frame of latents (B, T, c, h, w), whose shape is checked here."""
+        return patch_grid(latents, self.config["in_channels"], self.config["patch_size"])
+
+    def to_tokens(self, latents: Tensor) -> Tensor:
+        """(B, T, c, h, w) -> (B, T, N, C), patches laid out as (row, column, channel)."""
+        return patchify(latents, self.config["patch_size"])
+
+    def to_latents(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """The inverse of `to_tokens`."""
+        return unpatchify(tokens, grid, self.config["patch_size"])
+
+    @apply_forward_hook
+    def _wake(self) -> None:
+        """Bring the parameters to their device under model offload; otherwise nothing."""
+
+
+StarFlowModel.__module__ = "starflow_v"

@@ -1,0 +1,89 @@
+"""Rotary positions over three axes: row, column and time.
+
+A head of width d has d/2 pairs of features. The last 8 pairs turn with time, the others are shared
+evenly by row and column:
+
+    angle = [row · f_space, column · f_space, time · f_time],   f_n(k) = 10000^(-k / n).
+
+Rows and columns are divided by the side of a square of the same area and multiplied by the
+`reference` size R, so that a model meets the same range of positions at every resolution.
+Time is the index of the frame in the window; text has row = column = 0 and time l/L · R.
+Positions belong to *slots* of the sequence: a block that reorders its tokens keeps its positions.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+TIME_PAIRS = 8
+BASE = 10_000.0
+
+
+class Rotary(NamedTuple):
+    """exp(i · angle) of each slot's pairs, (S, d/2), complex."""
+
+    turn: Tensor
+
+    def slots(self, start: int, stop: int) -> Rotary:
+        """The table of the slots start .. stop-1."""
+        return Rotary(self.turn[start:stop])
+
+    def rotate(self, x: Tensor) -> Tensor:
+        """Turn each interleaved pair (2k, 2k+1) of x (B, heads, S, d) by its slot's angle.
+
+        A pair is a complex number: one product, in float32 or better.
+        """
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        pairs = torch.view_as_complex(wide.unflatten(-1, (-1, 2)))
+        turned = torch.view_as_real(pairs * self.turn.to(pairs.dtype))
+        return turned.flatten(-2).to(x.dtype)
+
+
+def video_positions(frames: int, rows: int, columns: int, *, reference: float) -> Tensor:
+    """Positions (frames·rows·columns, 3) of raster-ordered slots: row, column, time."""
+    side = (rows * columns) ** 0.5
+    time = torch.arange(frames, dtype=torch.float32)
+    row = torch.arange(rows, dtype=torch.float32) / side * reference
+    column = torch.arange(columns, dtype=torch.float32) / side * reference
+    grid = torch.meshgrid(time, row, column, indexing="ij")
+    return torch.stack((grid[1], grid[2], grid[0]), dim=-1).flatten(0, 2)
+
+
+def text_positions(length: int, *, reference: float) -> Tensor:
+    """Positions (length, 3) of text slots: row = column = 0, time l/L · R."""
+    positions = torch.zeros(length, 3)
+    positions[:, 2] = torch.arange(length) / max(length, 1) * reference
+    return positions
+
+
+def space_pairs(head_dim: int) -> int:
+    """How many pairs of a head turn with the row, and how many with the column."""
+    pairs = (head_dim // 2 - TIME_PAIRS) // 2
+    if pairs < 1 or head_dim % 4:
+        raise ValueError(
+            f"head_dim={head_dim} cannot hold rotary positions: it must be a multiple of 4, "
+            f"and at least {2 * TIME_PAIRS + 4}"
+        )
+    return pairs
+
+
+def rotary(positions: Tensor, head_dim: int) -> Rotary:
+    """The table of the given positions (S, 3) for heads of width `head_dim`."""
+    row, column, time = positions.unbind(-1)
+    space = _frequencies(space_pairs(head_dim), positions.device)
+    angles = torch.cat(
+        (
+            torch.outer(row, space),
+            torch.outer(column, space),
+            torch.outer(time, _frequencies(TIME_PAIRS, positions.device)),
+        ),
+        dim=-1,
+    )
+    return Rotary(torch.polar(torch.ones_like(angles), angles))
+
+
+def _frequencies(count: int, device: torch.device) -> Tensor:
+    return BASE ** (-torch.arange(count, dtype=torch.float32, device=device) / count)

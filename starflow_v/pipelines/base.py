@@ -1,0 +1,278 @@
+"""What the pipelines share: components, what the model was trained for, captions and sizes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.utils import BaseOutput
+from diffusers.video_processor import VideoProcessor
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from starflow_v.denoiser import CausalDenoiser
+from starflow_v.flow.starflow import StarFlowModel
+from starflow_v.flow.window import ContextWindow, Window
+from starflow_v.text import (
+    Conditions,
+    encode_captions,
+    known_words,
+    nearest_aspect_ratio,
+    size_for,
+    unknown_words,
+    wrap_caption,
+)
+from starflow_v.vae import Codec, codec_for
+
+CONDITIONS = ("fps", "aspect_ratio", "noise_std")
+"""What a caption can be told beside the prompt, see `starflow_v.text.Conditions`."""
+
+
+@dataclass
+class StarFlowVPipelineOutput(BaseOutput):
+    """What a pipeline returns.
+
+    Args:
+        frames: "np": (B, F, H, W, 3) float32 in [0, 1]; "pt": (B, F, 3, H, W); "pil": a list of
+            images for each video; "latent": normalised clean latents (B, c, T, h, w).
+    """
+
+    frames: object
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """What a call gets that does not say otherwise: the model's training, mostly."""
+
+    height: int
+    width: int
+    num_frames: int
+    frame_rate: int
+    guidance_scale: float
+
+
+class StarFlowVBasePipeline(DiffusionPipeline):
+    """Components and conventions of every STARFlow-V pipeline.
+
+    Args:
+        flow: the flow.
+        denoiser: cleans the flow's noisy latents; `None`: one step along the flow's own score.
+        vae: the codec: `AutoencoderKLWan`, `AutoencoderKL` or `PatchCodec`.
+        text_encoder: an encoder of transformers, T5 in the released models.
+        tokenizer: its tokenizer.
+        noise_std: standard deviation of the noise in the latents that the flow models.
+        temporal_scale: factor of the latent frames after the first.
+        frame_rate: frames per second of the training videos.
+        num_frames: pixel frames of a clip, 1 + 4k.
+        height: pixels.
+        width: pixels.
+        guidance_scale: the paper's w; 0 is the conditional model itself.
+        text_length: tokens of text.
+        conditions: which of `CONDITIONS` the captions tell.
+        window_frames: latent frames that the deep block was trained with; longer videos restart.
+        window_overlap: latent frames carried over a restart.
+    """
+
+    model_cpu_offload_seq = "text_encoder->flow->denoiser->vae"
+    _callback_tensor_inputs = ("latents", "prompt_embeds", "negative_prompt_embeds")
+    _optional_components = ("denoiser",)
+
+    flow: StarFlowModel
+    denoiser: CausalDenoiser | None
+    vae: nn.Module
+    text_encoder: nn.Module
+    tokenizer: PreTrainedTokenizerBase
+
+    def __init__(
+        self,
+        flow: StarFlowModel,
+        denoiser: CausalDenoiser | None,
+        vae: nn.Module,
+        text_encoder: nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
+        noise_std: float = 0.5,
+        temporal_scale: float = 0.6,
+        frame_rate: int = 16,
+        num_frames: int = 81,
+        height: int = 480,
+        width: int = 848,
+        guidance_scale: float = 3.5,
+        text_length: int = 256,
+        conditions: Sequence[str] = CONDITIONS,
+        window_frames: int = 21,
+        window_overlap: int = 16,
+    ) -> None:
+        super().__init__()
+        unknown = set(conditions) - set(CONDITIONS)
+        if unknown:
+            raise ValueError(f"conditions {sorted(unknown)} are not known: choose from {CONDITIONS}")
+        self.register_modules(
+            flow=flow, denoiser=denoiser, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer
+        )
+        self.register_to_config(
+            noise_std=noise_std,
+            temporal_scale=temporal_scale,
+            frame_rate=frame_rate,
+            num_frames=num_frames,
+            height=height,
+            width=width,
+            guidance_scale=guidance_scale,
+            text_length=text_length,
+            conditions=list(conditions),
+            window_frames=window_frames,
+            window_overlap=window_overlap,
+        )
+        self.video_processor = VideoProcessor(vae_scale_factor=1)
+        self._guidance_scale = guidance_scale
+        self._num_timesteps = 0
+        self._interrupt = False
+
+    @property
+    def codec(self) -> Codec:
+        """The VAE as a map between pixel frames and normalised latents."""
+        return codec_for(self.vae, temporal_scale=self.config["temporal_scale"])
+
+    @property
+    def defaults(self) -> Defaults:
+        """Sizes, frame rate and guidance of a call that does not give them."""
+        return Defaults(**{name: self.config[name] for name in Defaults.__dataclass_fields__})
+
+    @property
+    def size_multiple(self) -> int:
+        """Heights and widths are multiples of this many pixels."""
+        return self.codec.spatial_factor * int(self.flow.config["patch_size"])
+
+    def size_for(self, aspect_ratio: str) -> tuple[int, int]:
+        """Height and width of an aspect ratio such as "16:9", at the model's own area."""
+        area = self.config["height"] * self.config["width"]
+        return size_for(aspect_ratio, area=area, multiple=self.size_multiple)
+
+    @property
+    def guidance_scale(self) -> float:
+        """w of the running call."""
+        return self._guidance_scale
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        """Whether the running call needs the unconditional branch."""
+        return self._guidance_scale > 0
+
+    @property
+    def num_timesteps(self) -> int:
+        """Latent frames of the running call: the steps that callbacks count."""
+        return self._num_timesteps
+
+    @property
+    def interrupt(self) -> bool:
+        """Set to `True` (in a callback) to stop after the current frame."""
+        return self._interrupt
+
+    def encode_prompt(
+        self,
+        prompt: str | Sequence[str] | None,
+        negative_prompt: str | Sequence[str] | None = None,
+        do_classifier_free_guidance: bool = True,
+        num_videos_per_prompt: int = 1,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        num_frames: int | None = None,
+        frame_rate: int | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Captions around the prompts, and their embeddings.
+
+        The unconditional branch wraps the negative (or the empty) prompt in the same conditions.
+
+        Returns:
+            prompt_embeds and negative_prompt_embeds (`None` without guidance), (B, L, E) each, where
+            B is the number of prompts times `num_videos_per_prompt`.
+        """
+        conditions = self._conditions(height, width, num_frames, frame_rate)
+        if prompt_embeds is None:
+            if prompt is None:
+                raise ValueError("give a prompt, or prompt_embeds")
+            prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+            self._warn_of_unknown_words(prompts)
+            prompt_embeds = self._encode(prompts, conditions)
+        if do_classifier_free_guidance and negative_prompt_embeds is None:
+            negative = negative_prompt or ""
+            count = prompt_embeds.shape[0]
+            negatives = [negative] * count if isinstance(negative, str) else list(negative)
+            if len(negatives) != count:
+                raise ValueError(
+                    f"{len(negatives)} negative prompts for {count} prompts: give one, or one each"
+                )
+            negative_prompt_embeds = self._encode(negatives, conditions)
+        prompt_embeds = prompt_embeds.repeat_interleave(num_videos_per_prompt, dim=0)
+        if negative_prompt_embeds is not None:
+            negative_prompt_embeds = negative_prompt_embeds.repeat_interleave(
+                num_videos_per_prompt, dim=0
+            )
+        return prompt_embeds, negative_prompt_embeds
+
+    def window_for(self, latent_frames: int) -> Window | None:
+        """The window of a video of that many latent frames: none if the deep block holds it."""
+        if latent_frames <= self.config["window_frames"]:
+            return None
+        return ContextWindow(self.config["window_frames"], self.config["window_overlap"])
+
+    def whole_frames(self, num_frames: int) -> int:
+        """`num_frames` rounded to 1 + 4k, with a warning if that changes it."""
+        factor = self.codec.temporal_factor
+        if num_frames < 1:
+            raise ValueError(f"num_frames={num_frames}: give 1 (an image) or more")
+        whole = 1 + round((num_frames - 1) / factor) * factor
+        if whole != num_frames:
+            warnings.warn(
+                f"num_frames={num_frames} is not 1 + {factor}k: {whole} frames will be made",
+                stacklevel=3,
+            )
+        return whole
+
+    def _conditions(
+        self, height: int | None, width: int | None, num_frames: int | None, frame_rate: int | None
+    ) -> Conditions:
+        told, config = self.config["conditions"], self.config
+        still = (num_frames or config["num_frames"]) == 1
+        ratio = nearest_aspect_ratio(height or config["height"], width or config["width"])
+        return Conditions(
+            fps=(0 if still else frame_rate or config["frame_rate"]) if "fps" in told else None,
+            aspect_ratio=ratio if "aspect_ratio" in told else None,
+            noise_std=config["noise_std"] if "noise_std" in told else None,
+        )
+
+    def _encode(self, prompts: Sequence[str], conditions: Conditions) -> Tensor:
+        captions = [wrap_caption(prompt, conditions) for prompt in prompts]
+        return encode_captions(
+            self.text_encoder,
+            self.tokenizer,
+            captions,
+            max_length=self.config["text_length"],
+            device=self._execution_device,
+        )
+
+    def _warn_of_unknown_words(self, prompts: Sequence[str]) -> None:
+        unknown = dict.fromkeys(w for p in prompts for w in unknown_words(self.tokenizer, p))
+        if unknown:
+            warnings.warn(
+                f"this model has never seen: {', '.join(unknown)}. The words it knows: "
+                f"{', '.join(known_words(self.tokenizer))}",
+                stacklevel=4,
+            )
+
+
+def to_noise_frames(
+    latents: Tensor, expected: tuple[int, ...], device: torch.device
+) -> list[Tensor]:
+    """Given noise in diffusers' layout (B, c, T, h, w) -> frames (B, 1, c, h, w), float32."""
+    if tuple(latents.shape) != expected:
+        raise ValueError(
+            f"latents of shape {tuple(latents.shape)} were given for a video whose noise has shape "
+            f"{expected}: (videos, channels, latent frames, height, width)"
+        )
+    frames = latents.to(device, torch.float32).transpose(1, 2)
+    return list(frames.split(1, dim=1))

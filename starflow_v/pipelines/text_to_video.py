@@ -1,0 +1,312 @@
+"""Text to video: noise z -> deep, guided by the caption -> shallow -> denoise -> decode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+from torch import Generator, Tensor
+
+from starflow_v.denoiser import ScoreDenoiser
+from starflow_v.flow.guidance import DensityGuidance
+from starflow_v.flow.solver import SequentialSolver, Solver
+from starflow_v.flow.window import Window
+from starflow_v.pipelines.base import (
+    StarFlowVBasePipeline,
+    StarFlowVPipelineOutput,
+    to_noise_frames,
+)
+from starflow_v.sampling.noise import noise_frames, seed_children
+from starflow_v.sampling.stages import DeepStage, DenoiseStage, Frames, ShallowStage, gather
+
+OUTPUT_TYPES = ("np", "pt", "pil", "latent")
+
+Callback = Callable[[Any, int, int, dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """One call, ready to go: its stages in a row, and the noise that goes in."""
+
+    deep: DeepStage
+    shallow: ShallowStage
+    denoise: DenoiseStage
+    noise: Frames
+    text: Tensor
+    null_text: Tensor | None
+
+
+class StarFlowVPipeline(StarFlowVBasePipeline):
+    """Text to video (and, with `num_frames=1`, text to image).
+
+    Examples:
+        >>> from starflow_v import StarFlowVPipeline
+        >>> from starflow_v.assets import embedded_model
+        >>> pipe = StarFlowVPipeline.from_pretrained(embedded_model())
+        >>> pipe("a red circle moves right on a blue background").frames.shape
+        (1, 17, 64, 64, 3)
+    """
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: str | Sequence[str] | None = None,
+        negative_prompt: str | Sequence[str] | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        num_frames: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        num_videos_per_prompt: int = 1,
+        generator: Generator | Sequence[Generator] | None = None,
+        latents: Tensor | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        output_type: str = "np",
+        return_dict: bool = True,
+        callback_on_step_end: Callback | PipelineCallback | MultiPipelineCallbacks | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        frame_rate: int | None = None,
+        solver: Solver | None = None,
+        window: Window | None = None,
+    ) -> StarFlowVPipelineOutput | tuple[object]:
+        """Make videos from prompts.
+
+        Args:
+            prompt: one or several prompts.
+            negative_prompt: what the unconditional branch is told instead of nothing.
+            height: pixels; `None`: as trained.
+            width: pixels; `None`: as trained.
+            num_frames: pixel frames, 1 + 4k (others are rounded, with a warning).
+            num_inference_steps: unused: a flow has no steps. Accepted for compatibility.
+            guidance_scale: the paper's w; 0 turns guidance off.
+            num_videos_per_prompt: videos of each prompt.
+            generator: a seeded generator, or one for each video.
+            latents: the noise z to start from instead, (B, c, T, h, w).
+            prompt_embeds: embeddings (B, L, E) instead of prompts.
+            negative_prompt_embeds: embeddings instead of negative prompts.
+            output_type: "np", "pt", "pil" or "latent", see `StarFlowVPipelineOutput`.
+            return_dict: `False` returns a tuple.
+            callback_on_step_end: called as (pipeline, t, t, tensors) after latent frame t is
+                cleaned, with all cleaned frames so far as `latents` (B, c, t+1, h, w); the
+                `latents` it returns are decoded in their place.
+            callback_on_step_end_tensor_inputs: which tensors the callback is given.
+            frame_rate: frames per second told to the model; `None`: as trained.
+            solver: how the flow is inverted; `None`: `SequentialSolver()`.
+            window: when the deep block restarts; `None`: when the model's own window is full.
+        """
+        if isinstance(callback_on_step_end, PipelineCallback | MultiPipelineCallbacks):
+            callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
+        self.check_inputs(prompt, prompt_embeds, output_type, callback_on_step_end_tensor_inputs)
+        run = self._prepare(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            height=height,
+            width=width,
+            num_frames=num_frames,
+            guidance_scale=guidance_scale,
+            num_videos_per_prompt=num_videos_per_prompt,
+            generator=generator,
+            latents=latents,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            frame_rate=frame_rate,
+            solver=solver,
+            window=window,
+        )
+        tensors = {"prompt_embeds": run.text, "negative_prompt_embeds": run.null_text}
+        cleaned: list[Tensor] = []
+        with self.progress_bar(total=self.num_timesteps) as progress:
+            deep = _counted(run.deep(run.noise), progress.update)
+            noisy = run.shallow(gather(deep))
+            for step, frame in enumerate(run.denoise(noisy)):
+                cleaned.append(frame)
+                if callback_on_step_end is not None:
+                    tensors["latents"] = torch.cat(cleaned, dim=1).transpose(1, 2)
+                    given = {}
+                    for name in callback_on_step_end_tensor_inputs:
+                        given[name] = tensors[name]
+                    returned = callback_on_step_end(self, step, step, given)
+                    changed = returned.pop("latents", tensors["latents"])
+                    cleaned = list(changed.transpose(1, 2).split(1, dim=1))
+                if self.interrupt:
+                    break
+        clean = torch.cat(cleaned, dim=1)
+        if output_type == "latent":
+            frames: object = clean.transpose(1, 2)
+        else:
+            frames = self._to_output(self.codec.decode(clean), output_type)
+        self.maybe_free_model_hooks()
+        return StarFlowVPipelineOutput(frames=frames) if return_dict else (frames,)
+
+    @torch.no_grad()
+    def stream(
+        self,
+        prompt: str | Sequence[str] | None = None,
+        negative_prompt: str | Sequence[str] | None = None,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        num_frames: int | None = None,
+        guidance_scale: float | None = None,
+        num_videos_per_prompt: int = 1,
+        generator: Generator | Sequence[Generator] | None = None,
+        latents: Tensor | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        output_type: str = "np",
+        frame_rate: int | None = None,
+        solver: Solver | None = None,
+        window: Window | None = None,
+    ) -> Iterator[Any]:
+        """Make videos and hand out their frames as soon as they exist: 1, then 4 at a time.
+
+        The arguments and the frames are those of a call.
+
+        Yields:
+            "np": (B, f, H, W, 3), "pt": (B, f, 3, H, W), "pil": lists, "latent": (B, c, 1, h, w).
+        """
+        if getattr(self, "_all_hooks", None):
+            raise ValueError(
+                "streaming needs all models on the device at once, but model offload keeps one at a "
+                "time: call the pipeline instead, or use enable_group_offload / "
+                "enable_sequential_cpu_offload"
+            )
+        self.check_inputs(prompt, prompt_embeds, output_type, ())
+        run = self._prepare(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            height=height,
+            width=width,
+            num_frames=num_frames,
+            guidance_scale=guidance_scale,
+            num_videos_per_prompt=num_videos_per_prompt,
+            generator=generator,
+            latents=latents,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            frame_rate=frame_rate,
+            solver=solver,
+            window=window,
+        )
+        cleaned = run.denoise(run.shallow(run.deep(run.noise)))
+        if output_type == "latent":
+            for frame in cleaned:
+                yield frame.transpose(1, 2)
+        else:
+            for frames in self.codec.decode_stream(cleaned):
+                yield self._to_output(frames, output_type)
+
+    def check_inputs(
+        self,
+        prompt: str | Sequence[str] | None,
+        prompt_embeds: Tensor | None,
+        output_type: str,
+        callback_tensors: Sequence[str],
+    ) -> None:
+        """Refuse what cannot be meant, before anything is computed."""
+        if (prompt is None) == (prompt_embeds is None):
+            raise ValueError("give either a prompt or prompt_embeds, not both and not neither")
+        if prompt is not None and not isinstance(prompt, str | list | tuple):
+            raise ValueError(f"prompt must be a string or a list of strings, got {type(prompt)}")
+        if output_type not in OUTPUT_TYPES:
+            raise ValueError(f"output_type={output_type!r} is not known: choose from {OUTPUT_TYPES}")
+        unknown = [name for name in callback_tensors if name not in self._callback_tensor_inputs]
+        if unknown:
+            raise ValueError(
+                f"callbacks cannot be given {unknown}: choose from {self._callback_tensor_inputs}"
+            )
+
+    def _prepare(
+        self,
+        *,
+        prompt: str | Sequence[str] | None,
+        negative_prompt: str | Sequence[str] | None,
+        height: int | None,
+        width: int | None,
+        num_frames: int | None,
+        guidance_scale: float | None,
+        num_videos_per_prompt: int,
+        generator: Generator | Sequence[Generator] | None,
+        latents: Tensor | None,
+        prompt_embeds: Tensor | None,
+        negative_prompt_embeds: Tensor | None,
+        frame_rate: int | None,
+        solver: Solver | None,
+        window: Window | None,
+    ) -> _Run:
+        defaults, device = self.defaults, self._execution_device
+        guided = defaults.guidance_scale if guidance_scale is None else guidance_scale
+        guidance = DensityGuidance(guided)
+        self._guidance_scale, self._interrupt = guided, False
+        frames = self.whole_frames(num_frames or defaults.num_frames)
+        shape = self._latent_shape(height or defaults.height, width or defaults.width)
+        text, null_text = self.encode_prompt(
+            prompt,
+            negative_prompt,
+            do_classifier_free_guidance=guidance.active,
+            num_videos_per_prompt=num_videos_per_prompt,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            height=height,
+            width=width,
+            num_frames=frames,
+            frame_rate=frame_rate,
+        )
+        steps = 1 + (frames - 1) // self.codec.temporal_factor
+        if latents is None:
+            children = seed_children(generator, text.shape[0])
+            noise = noise_frames(children, shape, frames=steps, device=device)
+        else:
+            expected = (text.shape[0], shape[0], steps, *shape[1:])
+            noise = iter(to_noise_frames(latents, expected, device))
+        self._num_timesteps = steps
+        window = window or self.window_for(steps)
+        solver = solver or SequentialSolver()
+        text = text.to(device)
+        return _Run(
+            deep=DeepStage(
+                self.flow,
+                text,
+                frames=steps,
+                solver=solver,
+                null_text=null_text if null_text is None else null_text.to(device),
+                guidance=guidance,
+                window=window,
+            ),
+            shallow=ShallowStage(self.flow, solver),
+            denoise=DenoiseStage(
+                self.denoiser or ScoreDenoiser(self.flow, self.config["noise_std"]), text, window
+            ),
+            noise=noise,
+            text=text,
+            null_text=null_text,
+        )
+
+    def _latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        multiple = self.size_multiple
+        if height < 1 or width < 1 or height % multiple or width % multiple:
+            down = [max(1, round(side / multiple)) * multiple for side in (height, width)]
+            raise ValueError(
+                f"height and width must be multiples of {multiple}, got {height}x{width}; "
+                f"try {down[0]}x{down[1]}"
+            )
+        factor = self.codec.spatial_factor
+        return int(self.flow.config["in_channels"]), height // factor, width // factor
+
+    def _to_output(self, frames: Tensor, output_type: str) -> Any:
+        """(B, F, 3, H, W) in [-1, 1] -> what the caller asked for."""
+        video = frames.float().clamp(-1, 1).transpose(1, 2)
+        return self.video_processor.postprocess_video(video, output_type=output_type)
+
+
+StarFlowVPipeline.__module__ = "starflow_v"
+
+
+def _counted(frames: Frames, count: Callable[[], Any]) -> Frames:
+    for frame in frames:
+        count()
+        yield frame

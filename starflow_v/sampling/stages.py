@@ -1,0 +1,161 @@
+"""Stages: Iterator[frames] -> Iterator[frames].
+
+    noise z --DeepStage--> u --ShallowStage--> x --DenoiseStage--> clean latents --decode--> pixels
+
+A stage takes (B, k, c, h, w) and hands on what is ready: one frame at a time makes a stream, all
+frames at once (`gather`) makes the best use of a batch. A stage says afterwards what it cost.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from starflow_v.flow.guidance import Guidance
+from starflow_v.flow.solver import Cost, Solver
+from starflow_v.flow.starflow import StarFlowModel
+from starflow_v.flow.window import Window
+
+Frames = Iterator[Tensor]
+
+
+class Denoiser(Protocol):
+    """Cleans noisy latents on a stream: `CausalDenoiser` or `ScoreDenoiser`."""
+
+    @property
+    def lookahead(self) -> int:
+        """How many frames the cleaned frame lies behind the newest one."""
+
+    def denoise_frames(self, frames: Iterable[Tensor], text: Tensor | None) -> Frames:
+        """(B, 1, c, h, w) each -> the same, cleaned."""
+
+
+def gather(frames: Frames) -> Frames:
+    """Wait for all frames and hand them on as one tensor."""
+    waited = list(frames)
+    if waited:
+        yield torch.cat(waited, dim=1)
+
+
+def one_by_one(frames: Frames) -> Frames:
+    """Hand on every frame by itself."""
+    for several in frames:
+        yield from several.split(1, dim=1)
+
+
+@dataclass
+class DeepStage:
+    """z -> u through the deep block, frame by frame. Arguments as `StarFlowModel.solve_deep`."""
+
+    flow: StarFlowModel
+    text: Tensor | None
+    frames: int
+    solver: Solver
+    null_text: Tensor | None = None
+    guidance: Guidance | None = None
+    window: Window | None = None
+    cost: Cost = field(default=Cost(), init=False)
+
+    def __call__(self, noise: Frames) -> Frames:
+        for u, cost in self.flow.solve_deep(
+            one_by_one(noise),
+            self.text,
+            frames=self.frames,
+            solver=self.solver,
+            null_text=self.null_text,
+            guidance=self.guidance,
+            window=self.window,
+        ):
+            self.cost += cost
+            yield u
+
+
+@dataclass
+class ShallowStage:
+    """u -> x through the shallow blocks; the frames of a call are solved side by side."""
+
+    flow: StarFlowModel
+    solver: Solver
+    cost: Cost = field(default=Cost(), init=False)
+
+    def __call__(self, frames: Frames) -> Frames:
+        for u in frames:
+            x, cost = self.flow.solve_shallow(u, self.solver)
+            self.cost += cost
+            yield x
+
+
+@dataclass
+class DenoiseStage:
+    """Noisy latents -> clean ones, `lookahead` frames behind.
+
+    A video longer than the deep block's window is cleaned in chunks of that length, since the
+    denoiser knows no later positions. The frames at the end of a chunk that could not look ahead
+    are left to the next one, which begins half a chunk before them for context.
+
+    Args:
+        denoiser: the denoiser.
+        text: text embeddings, (B, L, E).
+        window: the deep block's window; `None`: one chunk.
+    """
+
+    denoiser: Denoiser
+    text: Tensor | None
+    window: Window | None = None
+
+    def __call__(self, frames: Frames) -> Frames:
+        stream = _Peekable(one_by_one(frames))
+        if self.window is None:
+            yield from self.denoiser.denoise_frames(stream, self.text)
+            return
+        length = self.window.frames
+        ahead = min(self.denoiser.lookahead, length - 1)
+        again = ahead + (length - ahead) // 2
+        skip, history = 0, deque[Tensor](maxlen=again)
+        while not stream.empty():
+            chunk = [*history]
+            fresh = _recorded(islice(stream, length - len(chunk)), history)
+            cleaned = self.denoiser.denoise_frames(_joined(chunk, fresh), self.text)
+            for index, frame in enumerate(cleaned):
+                if index >= length - ahead and not stream.empty():
+                    break
+                if index >= skip:
+                    yield frame
+            skip = again - ahead
+
+
+class _Peekable:
+    """An iterator that can say whether it is at its end."""
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self._next: list[Tensor] = []
+
+    def __iter__(self) -> Frames:
+        return self
+
+    def __next__(self) -> Tensor:
+        return self._next.pop() if self._next else next(self._frames)
+
+    def empty(self) -> bool:
+        """Whether no frame is left; waits for the next one."""
+        if not self._next:
+            self._next.extend(islice(self._frames, 1))
+        return not self._next
+
+
+def _joined(known: list[Tensor], fresh: Frames) -> Frames:
+    yield from known
+    yield from fresh
+
+
+def _recorded(frames: Iterable[Tensor], history: deque[Tensor]) -> Frames:
+    for frame in frames:
+        history.append(frame)
+        yield frame

@@ -1,0 +1,2 @@
+"""Training the flow and its denoiser, together, from scenes.
+"""

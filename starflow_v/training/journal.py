@@ -1,0 +1,66 @@
+"""What a run tells: a progress bar for people, a JSON line a logged step for machines, TensorBoard if wanted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+LOG_NAME = "log.jsonl"
+
+
+class Journal:
+    """Open during a run, as a context. A silent journal (every process but the first) does nothing."""
+
+    def __init__(
+        self, folder: Path, *, steps: int, done: int, tensorboard: bool = False, silent: bool = False
+    ) -> None:
+        self.silent = silent
+        if silent:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lines = (folder / LOG_NAME).open("a", encoding="utf-8")
+        self._bar = tqdm(total=steps, initial=done, unit="step", dynamic_ncols=True, smoothing=0.05)
+        self._writer = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(folder / "tensorboard")
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.silent:
+            return
+        self._lines.close()
+        self._bar.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def advance(self) -> None:
+        """One step is done."""
+        if not self.silent:
+            self._bar.update()
+
+    def record(self, step: int, numbers: Mapping[str, float], *, event: str = "step") -> None:
+        """Log numbers of a step; the line is on the disk when this returns."""
+        if self.silent:
+            return
+        line: dict[str, Any] = {"event": event, "step": step, **numbers}
+        self._lines.write(json.dumps(line) + "\n")
+        self._lines.flush()
+        shown = [name for name in numbers if not name.startswith(("lr.", "norm.", "seconds"))]
+        self._bar.set_postfix({name: f"{numbers[name]:.4g}" for name in shown[:4]}, refresh=False)
+        if self._writer is not None:
+            for name, value in numbers.items():
+                self._writer.add_scalar(f"{event}/{name}", value, step)

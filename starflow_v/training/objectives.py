@@ -1,0 +1,71 @@
+"""Training objectives as pure functions.
+
+The flow is trained by exact likelihood on noisy latents x = clean + sigma · eps (STARFlow-V, eq. 2):
+
+    NLL per element = mean(z²/2 - log |dz/dx|)            (without the constant log(2π)/2).
+
+The denoiser is trained by flow-score matching (STARFlow-V, eq. 7): it regresses the score of the
+flow, which the backward pass of the NLL leaves in x.grad at no cost,
+
+    target = sigma²/0.3 · ∂NLL/∂x,      NLL summed over all elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from starflow_v.denoiser import SCORE_UNIT
+
+
+def add_noise(latents: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
+    """x = latents + sigma · eps.
+
+    Args:
+        latents: clean latents, (B, T, c, h, w).
+        sigma: standard deviation of each sample's noise, (B,).
+        eps: standard normal noise like `latents`.
+    """
+    return latents + _per_sample(sigma, latents) * eps
+
+
+def negative_log_likelihood(z: Tensor, log_det: Tensor) -> Tensor:
+    """NLL of each sample in nats per element, without the constant, (B,).
+
+    Args:
+        z: (B, T, c, h, w).
+        log_det: log |dz/dx| of each token, (B, T, rows, columns).
+    """
+    elements = z[0].numel()
+    return (z.square().flatten(1).sum(1) / 2 - log_det.flatten(1).sum(1)) / elements
+
+
+def noise_weight(sigma: Tensor) -> Tensor:
+    """Weight of a sample's NLL where the model is conditioned on the noise level: sigma / 0.3."""
+    return sigma / SCORE_UNIT
+
+
+def score_target(gradient: Tensor, sigma: Tensor) -> Tensor:
+    """What the denoiser learns: sigma²/0.3 · ∂NLL/∂x.
+
+    Args:
+        gradient: ∂(sum over all elements of NLL)/∂x, (B, T, c, h, w).
+        sigma: (B,).
+    """
+    return _per_sample(sigma.square() / SCORE_UNIT, gradient) * gradient
+
+
+def flow_score_matching(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of the denoiser's output against `score_target`, both (B, T, c, h, w)."""
+    return (prediction.float() - target.float()).square().mean()
+
+
+def bits_per_dimension(nll: Tensor) -> Tensor:
+    """NLL per element without the constant -> bits per latent dimension, the constant included."""
+    return (nll + 0.5 * torch.log(torch.tensor(2 * torch.pi))) / torch.log(torch.tensor(2.0))
+
+
+def _per_sample(values: Tensor, like: Tensor) -> Tensor:
+    return values.to(like).view(-1, *[1] * (like.ndim - 1))

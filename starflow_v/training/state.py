@@ -1,0 +1,86 @@
+"""The tensors of a network and of its optimizer by parameter name, whole, wherever their shards live.
+
+Parameter names, unlike an optimizer's numbering, survive a change in the order of parameters; tensors that are tied
+are stored once. Under FSDP2 parameters are `DTensor`s: they are gathered when saved and cut up again when loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.optim import Optimizer
+
+SEPARATOR = "|"
+"""Between a parameter's name and the name of one of its optimizer's tensors."""
+
+
+def module_state(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and saved buffers by name, each tensor once, on the CPU."""
+    return {name: whole(value) for name, value in _each_once(module).items()}
+
+
+@torch.no_grad()
+def restore_module(module: nn.Module, saved: Mapping[str, Tensor]) -> None:
+    """Copy saved tensors into the module; another set of names or shapes is refused."""
+    own = _each_once(module)
+    for name in own.keys() ^ saved.keys():
+        side = "lacks" if name in own else "has, unlike the model,"
+        raise ValueError(f"the checkpoint {side} {name!r}: it belongs to another configuration")
+    for name, value in own.items():
+        if value.shape != saved[name].shape:
+            raise ValueError(
+                f"{name!r} has the shape {tuple(saved[name].shape)} in the checkpoint and "
+                f"{tuple(value.shape)} in the model: it belongs to another configuration"
+            )
+        value.copy_(like(saved[name], value))
+
+
+def optimizer_state(optimizer: Optimizer, module: nn.Module) -> dict[str, Tensor]:
+    """The optimizer's tensors as `parameter|tensor`, on the CPU."""
+    return {
+        f"{name}{SEPARATOR}{key}": whole(value)
+        for name, parameter in module.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def restore_optimizer(
+    optimizer: Optimizer, module: nn.Module, saved: Mapping[str, Tensor]
+) -> None:
+    """Give the optimizer its saved tensors; parameters it had none for start afresh."""
+    parameters = dict(module.named_parameters())
+    optimizer.state.clear()
+    for key, value in saved.items():
+        name, _, slot = key.rpartition(SEPARATOR)
+        if name not in parameters:
+            raise ValueError(f"the checkpoint's optimizer knows {name!r}, the model does not")
+        parameter = parameters[name]
+        fits = value.shape == parameter.shape and slot != "step"  # optimizers keep step counts on the CPU
+        optimizer.state[parameter][slot] = like(value, parameter) if fits else value
+
+
+def whole(value: Tensor) -> Tensor:
+    """A tensor gathered from its shards, detached, on the CPU."""
+    gathered = value.full_tensor() if isinstance(value, DTensor) else value
+    return gathered.detach().cpu()
+
+
+def like(value: Tensor, other: Tensor) -> Tensor:
+    """A whole tensor on the device and in the shards of another one."""
+    if isinstance(other, DTensor):
+        return distribute_tensor(value.to(other.device), other.device_mesh, other.placements)
+    return value.to(other.device)
+
+
+def _each_once(module: nn.Module) -> dict[str, Tensor]:
+    """The module's state dict without second names of one tensor."""
+    seen: set[int] = set()
+    unique: dict[str, Tensor] = {}
+    for name, value in module.state_dict(keep_vars=True).items():
+        if id(value) not in seen:
+            seen.add(id(value))
+            unique[name] = value
+    return unique

@@ -1,0 +1,246 @@
+"""Text to video: shapes, randomness, streams, callbacks, saving, and what diffusers expects."""
+
+import inspect
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from starflow_v import ContextWindow, JacobiSolver, StarFlowVPipeline
+
+PROMPT = "a red circle moves right"
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def run(pipe, prompt=PROMPT, **options):
+    options = {"generator": seeded(), "output_type": "pt"} | options
+    return pipe(prompt, **options).frames
+
+
+def test_shapes(pipe):
+    assert run(pipe).shape == (1, 9, 3, 16, 24)
+    frames = run(pipe, output_type="np")
+    assert frames.shape == (1, 9, 16, 24, 3)
+    assert frames.dtype == np.float32
+    assert frames.min() >= 0 and frames.max() <= 1
+    assert run(pipe, output_type="pil")[0][8].size == (24, 16)
+    assert run(pipe, output_type="latent").shape == (1, 4, 3, 2, 3)
+    assert run(pipe, [PROMPT, "a blue circle"], num_videos_per_prompt=2).shape[0] == 4
+    assert run(pipe, num_frames=1, height=24, width=16).shape == (1, 1, 3, 24, 16)
+    assert_close(pipe(PROMPT, generator=seeded(), return_dict=False)[0], run(pipe, output_type="np"))
+
+
+def test_a_sample_does_not_depend_on_its_batch(pipe):
+    prompts = [PROMPT, "a blue circle", "a circle"]
+    batch = run(pipe, prompts, generator=[seeded(i) for i in range(3)])
+    for index, prompt in enumerate(prompts):
+        alone = run(pipe, prompt, generator=[seeded(index)])
+        assert_close(alone[0], batch[index], atol=1e-4, rtol=0)
+
+
+def test_one_generator_seeds_one_child_per_sample(pipe):
+    batch = run(pipe, [PROMPT] * 2)
+    assert_close(run(pipe)[0], batch[0], atol=1e-4, rtol=0)
+    assert not torch.allclose(batch[0], batch[1], atol=1e-2)
+
+
+def test_a_longer_video_begins_alike(pipe):
+    short = run(pipe, num_frames=9, output_type="latent")
+    long = run(pipe, num_frames=13, output_type="latent")
+    assert_close(long[:, :, :2], short[:, :, :2], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("num_frames", [1, 9, 29])
+def test_stream_is_the_call(pipe, num_frames):
+    whole = run(pipe, num_frames=num_frames)
+    chunks = list(
+        pipe.stream(PROMPT, num_frames=num_frames, generator=seeded(), output_type="pt")
+    )
+    assert [chunk.shape[1] for chunk in chunks] == [1] + [4] * ((num_frames - 1) // 4)
+    assert_close(torch.cat(chunks, dim=1), whole, atol=1e-5, rtol=0)
+
+
+def test_stream_does_only_the_work_that_is_asked_for(pipe, monkeypatch):
+    seen = []
+    solve = type(pipe.flow).solve_shallow
+    monkeypatch.setattr(
+        type(pipe.flow), "solve_shallow", lambda *args: seen.append(1) or solve(*args)
+    )
+    stream = pipe.stream(PROMPT, num_frames=17, generator=seeded())
+    next(stream)
+    assert len(seen) == 1 + pipe.denoiser.lookahead
+    stream.close()
+
+
+def test_two_streams_do_not_meet(pipe):
+    alone = torch.cat(list(pipe.stream(PROMPT, generator=seeded(1), output_type="pt")), dim=1)
+    streams = [
+        pipe.stream(PROMPT, generator=seeded(seed), output_type="pt") for seed in (1, 2)
+    ]
+    first = [pair[0] for pair in zip(*streams, strict=True)]
+    assert_close(torch.cat(first, dim=1), alone)
+
+
+def test_solvers_agree(pipe):
+    solver = JacobiSolver(block_size=3, tolerance=0)
+    assert_close(run(pipe, solver=solver), run(pipe), atol=1e-4, rtol=0)
+
+
+def test_noise_can_be_given(pipe):
+    noise = torch.randn(1, 4, 3, 2, 3, generator=seeded())
+    assert_close(run(pipe, latents=noise), run(pipe, latents=noise, generator=seeded(5)))
+    with pytest.raises(ValueError, match=r"\(1, 4, 3, 2, 3\)"):
+        run(pipe, latents=noise[:, :2])
+
+
+def test_guidance(pipe):
+    plain = run(pipe, guidance_scale=0)
+    assert not torch.allclose(plain, run(pipe, guidance_scale=3.0), atol=1e-3)
+    steered = run(pipe, guidance_scale=3.0, negative_prompt="a blue background")
+    assert not torch.allclose(steered, run(pipe, guidance_scale=3.0), atol=1e-3)
+    assert_close(
+        run(pipe, guidance_scale=3.0, negative_prompt=""), run(pipe, guidance_scale=3.0)
+    )
+
+
+def test_long_video_restarts(pipe):
+    window = ContextWindow(4, 2)
+    assert_close(run(pipe, num_frames=33, window=window), run(pipe, num_frames=33))
+    wider = run(pipe, num_frames=33, window=ContextWindow(9, 2), output_type="latent")
+    usual = run(pipe, num_frames=33, output_type="latent")
+    assert_close(wider[:, :, :3], usual[:, :, :3], atol=1e-4, rtol=0)
+    assert not torch.allclose(wider, usual, atol=1e-3)
+
+
+def test_without_a_denoiser_the_score_is_used(make_pipe):
+    pipe = make_pipe()
+    pipe.register_modules(denoiser=None)
+    whole = run(pipe)
+    assert whole.shape == (1, 9, 3, 16, 24)
+    streamed = torch.cat(list(pipe.stream(PROMPT, generator=seeded(), output_type="pt")), dim=1)
+    assert_close(streamed, whole, atol=1e-4, rtol=0)
+
+
+def test_encode_prompt_in_isolation(pipe):
+    signature = inspect.signature(pipe.encode_prompt)
+    assert "prompt" in signature.parameters
+    alone = StarFlowVPipeline(
+        flow=None,
+        denoiser=None,
+        vae=None,
+        text_encoder=pipe.text_encoder,
+        tokenizer=pipe.tokenizer,
+        **{k: v for k, v in pipe.config.items() if not k.startswith("_") and k != "denoiser"
+           and k not in ("flow", "vae", "text_encoder", "tokenizer")},
+    )
+    text, null = alone.encode_prompt(PROMPT)
+    assert text.shape == null.shape == (1, 40, 16)
+    embedded = run(pipe, None, prompt_embeds=text, negative_prompt_embeds=null)
+    assert_close(embedded, run(pipe))
+
+
+def test_save_and_load(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path)
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    assert index["flow"] == ["starflow_v", "StarFlowModel"]
+    assert index["denoiser"] == ["starflow_v", "CausalDenoiser"]
+    loaded = StarFlowVPipeline.from_pretrained(tmp_path)
+    loaded.set_progress_bar_config(disable=True)
+    assert loaded.defaults == pipe.defaults
+    assert_close(run(loaded), run(pipe))
+
+
+def test_load_in_half_precision(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path)
+    loaded = StarFlowVPipeline.from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
+    loaded.set_progress_bar_config(disable=True)
+    assert loaded.flow.dtype == torch.bfloat16
+    assert torch.isfinite(run(loaded)).all()
+
+
+def test_callback_sees_every_frame_and_may_replace_what_is_decoded(pipe):
+    seen = []
+
+    def watch(pipeline, step, timestep, tensors):
+        seen.append((step, timestep, tensors["latents"].shape))
+        if step == pipeline.num_timesteps - 1:
+            tensors["latents"] = torch.zeros_like(tensors["latents"])
+        return tensors
+
+    latents = run(pipe, callback_on_step_end=watch, output_type="latent")
+    assert seen == [(t, t, (1, 4, t + 1, 2, 3)) for t in range(3)]
+    assert not latents.any()
+
+
+def test_a_callback_can_stop_and_keeps_what_exists(pipe):
+    def stop(pipeline, step, timestep, tensors):
+        pipeline._interrupt = step == 1
+        return tensors
+
+    assert run(pipe, callback_on_step_end=stop).shape[1] == 5
+
+
+def test_callback_can_change_guidance_and_count_steps(pipe):
+    def raise_guidance(pipeline, step, timestep, tensors):
+        pipeline._guidance_scale += 1.0
+        return tensors
+
+    run(pipe, guidance_scale=2.0, callback_on_step_end=raise_guidance)
+    assert pipe.guidance_scale == 2.0 + pipe.num_timesteps
+
+
+def test_model_offload_refuses_to_stream(make_pipe):
+    pipe = make_pipe()
+    pipe._all_hooks = [object()]
+    with pytest.raises(ValueError, match="enable_group_offload"):
+        next(pipe.stream(PROMPT))
+
+
+def test_sequential_offload(make_pipe):
+    pipe = make_pipe()
+    expected = run(pipe)
+    for component in (pipe.flow, pipe.denoiser, pipe.text_encoder):
+        from accelerate import cpu_offload
+
+        cpu_offload(component, torch.device("cpu"), offload_buffers=True)
+    assert_close(run(pipe), expected)
+
+
+def test_bad_input_is_explained(pipe):
+    cases = {
+        "multiples of 8": {"height": 20},
+        "prompt_embeds": {"prompt": None},
+        "output_type": {"output_type": "gif"},
+        "callbacks": {"callback_on_step_end_tensor_inputs": ["noise"]},
+        "num_frames": {"num_frames": -1},
+        "guidance weight": {"guidance_scale": -1.0},
+        "generators": {"generator": [seeded(), seeded()]},
+    }
+    for message, options in cases.items():
+        with pytest.raises(ValueError, match=message):
+            run(pipe, **{"prompt": PROMPT} | options)
+
+
+def test_frame_counts_are_rounded_with_a_warning(pipe):
+    with pytest.warns(UserWarning, match="9 frames will be made"):
+        assert run(pipe, num_frames=10).shape[1] == 9
+
+
+def test_unknown_words_are_named_with_what_is_known(pipe):
+    with pytest.warns(UserWarning, match=r"never seen: unicorn\. The words it knows:.*circle"):
+        run(pipe, "a red unicorn")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(pipe)
+
+
+def test_size_for_an_aspect_ratio(pipe):
+    assert pipe.size_for("1:1") == (16, 16) or pipe.size_for("1:1") == (24, 24)
+    height, width = pipe.size_for("9:16")
+    assert height > width and height % 8 == width % 8 == 0
