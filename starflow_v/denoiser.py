@@ -11,6 +11,7 @@ matching, STARFlow-V): output = sigma²/0.3 · ∂NLL/∂x. It streams.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -241,6 +242,10 @@ class ScoreDenoiser:
 
     flow: StarFlowModel
     noise_std: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.noise_std < math.inf:
+            raise ValueError(f"noise_std={self.noise_std} is not valid: give 0 or more")
 
     @property
     def lookahead(self) -> int:

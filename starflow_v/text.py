@@ -126,8 +126,18 @@ def encode_captions(
     """Embeddings (B,L,D) of `captions`, L = max_length; those of padding are zero.
 
     `text_encoder` is any module that takes (input_ids, attention_mask) and returns a
-    `last_hidden_state`, and is given them on `device` (None: where its weights are). A caption longer than `max_length` tokens loses its end, with a warning.
+    `last_hidden_state`, and is given them on `device` (None: where its weights are). A caption
+    longer than `max_length` tokens loses its end, with a warning.
     """
+    ids, mask = tokenize(tokenizer, captions, max_length=max_length)
+    device = device or next(text_encoder.parameters()).device
+    return embed_tokens(text_encoder, ids.to(device), mask.to(device))
+
+
+def tokenize(
+    tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], *, max_length: int
+) -> tuple[Tensor, Tensor]:
+    """Token numbers and the mask of those that are not padding, both (B,L), L = max_length."""
     tokens = tokenizer(
         list(captions),
         padding="max_length",
@@ -139,8 +149,12 @@ def encode_captions(
     for caption, full in zip(captions, mask.bool().all(dim=1).tolist(), strict=True):
         if full:
             _warn_if_truncated(tokenizer, caption, max_length)
-    device = device or next(text_encoder.parameters()).device
-    hidden = text_encoder(tokens.input_ids.to(device), mask.to(device)).last_hidden_state
+    return tokens.input_ids, mask
+
+
+def embed_tokens(text_encoder: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
+    """Token numbers and mask (B,L) -> embeddings (B,L,D), those of padding zero."""
+    hidden = text_encoder(ids, mask).last_hidden_state
     embeddings: Tensor = hidden * rearrange(mask, "B L -> B L 1").to(hidden)
     return embeddings
 

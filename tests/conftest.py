@@ -13,15 +13,16 @@ TEXT_DIM, TEXT_LENGTH = 6, 3
 BATCH, FRAMES, CHANNELS = 2, 3, 2
 
 VARIANTS = {  # name -> (arguments, rows and columns of tokens)
-    "tokens": ({}, (2, 4)),
-    "tokens, even blocks, patch 2": ({"patch_size": 2, "shallow_layers": (1,)}, (4, 2)),
-    "frame-causal": ({"deep_groups": 1, "shallow_layers": (1, 2)}, (4, 2)),
+    "tokens": ({}, (2, 3)),
+    "tokens, even blocks, patch 2": ({"patch_size": 2, "shallow_layers": (1,)}, (3, 1)),
+    "frame-causal": ({"deep_groups": 1, "shallow_layers": (1, 2)}, (3, 2)),
     "frame-causal, coupling": ({"deep_groups": 1, "shallow_groups": 2, "patch_size": 2}, (2, 4)),
     "2 deep, 4 shallow groups": ({"deep_groups": 2, "shallow_groups": 4}, (1, 4)),
-    "4 deep, 2 shallow groups": ({"deep_groups": 4, "shallow_groups": 2}, (3, 4)),
-    "no text": ({"text_dim": None}, (3, 1)),
+    "4 deep, 2 shallow groups": ({"deep_groups": 4, "shallow_groups": 2}, (4, 2)),
+    "no text": ({"text_dim": None}, (2, 1)),
     "one block": ({"shallow_layers": ()}, (2, 2)),
 }
+WITH_TEXT = [name for name, (arguments, _) in VARIANTS.items() if "text_dim" not in arguments]
 
 
 class Make(Protocol):
@@ -91,11 +92,21 @@ def text() -> Tensor:
 @pytest.fixture(scope="session", params=VARIANTS)
 def case(request: pytest.FixtureRequest, make_flow: Make, text: Tensor) -> SimpleNamespace:
     """A flow of every kind, with latents `x`, their `z` and text that fit it."""
-    arguments, (rows, columns) = VARIANTS[request.param]
-    flow = make_flow(seed=list(VARIANTS).index(request.param), **arguments)
+    return make_case(request.param, make_flow, text)
+
+
+@pytest.fixture(scope="session", params=WITH_TEXT)
+def text_case(request: pytest.FixtureRequest, make_flow: Make, text: Tensor) -> SimpleNamespace:
+    """The same for flows with text only."""
+    return make_case(request.param, make_flow, text)
+
+
+def make_case(name: str, make_flow: Make, text: Tensor) -> SimpleNamespace:
+    arguments, (rows, columns) = VARIANTS[name]
+    flow = make_flow(seed=list(VARIANTS).index(name), **arguments)
     patch = flow.config["patch_size"]
     x = draw(BATCH, FRAMES, CHANNELS, rows * patch, columns * patch, seed=2)
-    has_text = flow.config["text_dim"] is not None
+    has_text = name in WITH_TEXT
     words, null_text = (text, text.flip(0)) if has_text else (None, None)
     with torch.no_grad():
         z, log_det = flow(x, words, return_dict=False)

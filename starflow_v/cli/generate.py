@@ -5,8 +5,6 @@ import sys
 import warnings
 from pathlib import Path
 
-from tqdm import tqdm
-
 from starflow_v.cli import options as opt
 from starflow_v.cli.clips import Source, make_batch
 from starflow_v.cli.failures import Debug, reports_failures
@@ -90,6 +88,8 @@ def make_again(record: Record, output: Path | None, model: Path | None, *, overw
 
 def make_all(batches: Batches, wishes: Wishes, folder: ModelFolder, *, overwrite: bool) -> None:
     """Makes the videos batch by batch, with a progress bar in latent frames on a terminal."""
+    from tqdm import tqdm
+
     pipe = load_pipeline(folder, wishes)
     settings = settle(wishes, pipe)
     source = Source(

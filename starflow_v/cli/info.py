@@ -14,7 +14,7 @@ from starflow_v.cli.model_folder import read_model_folder
 Model = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[MODEL]",
+        metavar="MODEL",
         help="Folder of a model; default: the model in the package.",
         show_default=False,
     ),

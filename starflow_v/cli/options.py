@@ -23,7 +23,7 @@ class DtypeName(str, Enum):
 
 
 Prompt = Annotated[
-    str | None, typer.Argument(metavar="[PROMPT]", help="What the video shows.", show_default=False)
+    str | None, typer.Argument(metavar="PROMPT", help="What the video shows.", show_default=False)
 ]
 Output = Annotated[
     Path | None,

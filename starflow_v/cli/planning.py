@@ -1,6 +1,6 @@
 """Which clips are made, in which batches, and where they go."""
 
-import secrets
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ def plan_batches(
     batch_size: int,
 ) -> Batches:
     """The clip of `prompt`, or those of the file `prompts`, whose seeds count up from `seed`."""
-    seed = secrets.randbelow(2**32) if seed is None else seed
+    seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
     if prompt is not None and prompts is None:
         return [[_plan_one(prompt, seed, output)]]
     if prompts is None or prompt is not None:

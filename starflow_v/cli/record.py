@@ -5,14 +5,14 @@ import json
 import os
 import platform
 from dataclasses import asdict, dataclass, fields
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from starflow_v import __version__
 from starflow_v.cli.model_folder import ModelFolder
 from starflow_v.cli.settings import Settings
 
-PACKAGES = ("starflow_v", "torch", "diffusers", "transformers", "av", "numpy")
+PACKAGES = ("torch", "diffusers", "transformers", "av", "numpy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,9 @@ def hash_weights(model: ModelFolder) -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that a video depends on."""
-    found = {"python": platform.python_version()}
+    from importlib import metadata
+
+    found = {"python": platform.python_version(), "starflow_v": __version__}
     for package in PACKAGES:
         try:
             found[package] = metadata.version(package)
@@ -138,6 +140,6 @@ def changed_versions(record: Record) -> list[str]:
     now = versions()
     return [
         f"{name} was {record.versions[name]} and is {now[name]}"
-        for name in PACKAGES
+        for name in now
         if name in record.versions and record.versions[name] != now[name]
     ]

@@ -10,7 +10,7 @@ from starflow_v.cli.failures import Debug, reports_failures
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, as in configs/.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Changes to it, such as optimizer.lr=1e-4."),
+    typer.Argument(metavar="KEY=VALUE", help="Changes to it, such as optimizer.lr=1e-4."),
 ]
 
 

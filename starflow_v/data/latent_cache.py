@@ -11,6 +11,7 @@ A shard is whole or absent, so an interrupted build goes on where it stopped.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -84,6 +85,15 @@ def build_shards(
     return written
 
 
+def folder_fingerprint(folder: str | Path) -> str:
+    """Names a saved model: the hash of its configuration and weights."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).iterdir()):
+        if path.suffix in (".json", ".safetensors"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def check_fingerprint(folder: Path, fingerprint: str) -> None:
     """Refuse a cache that another codec made; sign a new one.
 
@@ -104,25 +114,31 @@ def check_fingerprint(folder: Path, fingerprint: str) -> None:
 
 
 class LatentCache:
-    """Reads a cache: batches as a pure function of a random generator.
+    """Reads a cache: a batch is a pure function of (seed, step, sample numbers).
 
     Args:
         folder: the cache.
         weights: bucket -> how often it is drawn, relative to the others.
+        seed: with step and number, the source of all draws.
     """
 
-    def __init__(self, folder: Path, weights: dict[str, float]) -> None:
+    def __init__(self, folder: Path, weights: dict[str, float], *, seed: int) -> None:
         self._buckets = {name: _Bucket(folder, name) for name, w in weights.items() if w > 0}
         shares = np.array([weights[name] for name in self._buckets])
         self._shares = shares / shares.sum()
+        self._seed = seed
 
-    def batch(self, rng: np.random.Generator, size: int) -> LatentBatch:
-        """A batch of one bucket, drawn by weight; its samples are drawn with replacement."""
+    def batch(self, step: int, numbers: Sequence[int]) -> LatentBatch:
+        """Some samples of a step's batch; the whole step draws from one bucket, by weight."""
+        rng = np.random.default_rng([self._seed, step])
         name = str(rng.choice(list(self._buckets), p=self._shares))
         bucket = self._buckets[name]
-        places = rng.integers(0, len(bucket), size)
-        latents, captions = bucket.read(places, rng)
-        return LatentBatch(bucket=name, latents=latents, captions=captions)
+        latents, captions = [], []
+        for number in numbers:
+            latent, caption = bucket.draw(np.random.default_rng([self._seed, step, number]))
+            latents.append(latent)
+            captions.append(caption)
+        return LatentBatch(bucket=name, latents=torch.stack(latents), captions=captions)
 
 
 class _Bucket:
@@ -140,11 +156,8 @@ class _Bucket:
                 self._captions += json.loads(shard.metadata()["captions"])
         self._latents = torch.cat(latents)
 
-    def __len__(self) -> int:
-        return len(self._captions)
-
-    def read(self, places: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, list[str]]:
-        """Latents (B, T, c, h, w) and one wording of each caption."""
-        captions = [self._captions[place] for place in places]
-        chosen = [wordings[int(rng.integers(len(wordings)))] for wordings in captions]
-        return self._latents[torch.as_tensor(places)].float(), chosen
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, str]:
+        """Latents (T, c, h, w), float32, and one wording of the caption."""
+        place = int(rng.integers(len(self._captions)))
+        wordings = self._captions[place]
+        return self._latents[place].float(), wordings[int(rng.integers(len(wordings)))]

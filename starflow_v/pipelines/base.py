@@ -108,7 +108,9 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         super().__init__()
         unknown = set(conditions) - set(CONDITIONS)
         if unknown:
-            raise ValueError(f"conditions {sorted(unknown)} are not known: choose from {CONDITIONS}")
+            raise ValueError(
+                f"conditions {sorted(unknown)} are not known: choose from {CONDITIONS}"
+            )
         self.register_modules(
             flow=flow, denoiser=denoiser, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer
         )

@@ -213,7 +213,9 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
         if prompt is not None and not isinstance(prompt, str | list | tuple):
             raise ValueError(f"prompt must be a string or a list of strings, got {type(prompt)}")
         if output_type not in OUTPUT_TYPES:
-            raise ValueError(f"output_type={output_type!r} is not known: choose from {OUTPUT_TYPES}")
+            raise ValueError(
+                f"output_type={output_type!r} is not known: choose from {OUTPUT_TYPES}"
+            )
         unknown = [name for name in callback_tensors if name not in self._callback_tensor_inputs]
         if unknown:
             raise ValueError(

@@ -1,2 +1,241 @@
-"""Training the flow and its denoiser, together, from scenes.
+"""Training the flow, its text encoder and its denoiser in one step.
+
+    latents + sigma · eps = x -> flow -> NLL -> backward -> x.grad -> the denoiser's target -> backward
+
+Two backward passes, two optimizers (three with the text encoder's), no pass that does not train
+anything: the score that the denoiser learns falls out of the flow's own backward pass.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan
+from torch import Generator, Tensor, nn
+
+from starflow_v.config import load_config, to_dictionary
+from starflow_v.data.latent_cache import LatentBatch, LatentCache, build_shards, folder_fingerprint
+from starflow_v.data.scene_latents import scene_encoder
+from starflow_v.data.scenes import StreamSettings, known_words
+from starflow_v.denoiser import CausalDenoiser
+from starflow_v.flow.starflow import StarFlowModel
+from starflow_v.pipelines.text_to_video import StarFlowVPipeline
+from starflow_v.text import (
+    Conditions,
+    Task,
+    embed_tokens,
+    nearest_aspect_ratio,
+    tiny_text_encoder,
+    tokenize,
+    wrap_caption,
+)
+from starflow_v.training.flow_report import (
+    held_out_captions,
+    measure_held_out,
+    sample_captions,
+)
+from starflow_v.training.flow_settings import FlowSettings, SceneData
+from starflow_v.training.objectives import (
+    add_noise,
+    flow_score_matching,
+    negative_log_likelihood,
+    score_target,
+)
+from starflow_v.training.recipe import Part, Share
+from starflow_v.training.trainer import Trainer
+from starflow_v.vae import Codec, codec_for
+
+SHARD = 256
+"""Clips in a shard of the cache."""
+
+FlowBatch = Mapping[str, Tensor]
+"""latents and eps (B,T,c,h,w), sigma (B,), ids and mask (B,L)."""
+
+TASK_OF_BUCKET: dict[str, Task | None] = {
+    "video": None,
+    "image": None,
+    "extend": "extend",
+    "last": "last",
+    "v2v": "v2v",
+}
+
+
+def train_flow(config: str | Path, overrides: Sequence[str] = ()) -> Path:
+    """Train from a configuration file; returns the folder of the exported pipeline."""
+    settings = load_config(FlowSettings, config, overrides)
+    recipe = FlowRecipe(settings)
+    trainer = Trainer(recipe, settings.trainer, description=to_dictionary(settings))
+    trainer.run()
+    exported = Path(settings.trainer.folder) / "pipeline"
+    trainer.export(exported)
+    return exported
+
+
+class FlowRecipe:
+    """Flow, text encoder and denoiser on cached latents of scenes."""
+
+    def __init__(self, settings: FlowSettings) -> None:
+        torch.manual_seed(settings.trainer.seed)
+        self.settings = settings
+        self.vae = AutoencoderKLWan.from_pretrained(settings.vae).eval().requires_grad_(False)
+        self.codec = codec_for(self.vae, temporal_scale=settings.temporal_scale)
+        self.text_encoder, self.tokenizer = tiny_text_encoder(
+            known_words(),
+            width=settings.text.width,
+            layers=settings.text.layers,
+            heads=settings.text.heads,
+        )
+        shared = {"in_channels": self.codec.channels, "text_dim": settings.text.width}
+        shape = asdict(settings.flow)
+        self.flow = StarFlowModel(**shared, **shape)
+        places = {key: shape[key] for key in ("patch_size", "reference_size")}
+        self.denoiser = CausalDenoiser(**shared, **places, **asdict(settings.denoiser))
+        self.parts = {
+            "flow": self._part(self.flow, settings.lr),
+            "text_encoder": self._part(self.text_encoder, settings.lr),
+            "denoiser": self._part(self.denoiser, settings.denoiser_lr),
+        }
+        build_scene_cache(settings.data, self.codec, fingerprint=folder_fingerprint(settings.vae))
+        folder = Path(settings.data.cache)
+        self.cache = LatentCache(folder, settings.data.tasks, seed=settings.trainer.seed)
+        self.held_out = LatentCache(folder / "held-out", {"video": 1.0}, seed=0)
+
+    def batch_size(self, step: int) -> int:
+        """Samples of a step."""
+        return self.settings.batch_size
+
+    def batches(self, shares: Iterable[Share]) -> Iterator[FlowBatch]:
+        """Latents, noise and tokenized captions; every draw is a function of (seed, step, number)."""
+        for share in shares:
+            numbers = list(share.samples)
+            seeds = [[self.settings.trainer.seed, share.step, number] for number in numbers]
+            yield self.prepare(self.cache.batch(share.step, numbers), seeds)
+
+    def prepare(self, batch: LatentBatch, seeds: Sequence[Sequence[int]]) -> FlowBatch:
+        """Noise, caption dropout and tokens for a batch of latents, each sample by its own seed."""
+        draws = [np.random.default_rng(seed) for seed in seeds]
+        dropped = [rng.random() < self.settings.caption_dropout for rng in draws]
+        conditions = self._conditions(batch.bucket)
+        captions = [
+            wrap_caption("" if drop else caption, conditions)
+            for drop, caption in zip(dropped, batch.captions, strict=True)
+        ]
+        ids, mask = tokenize(self.tokenizer, captions, max_length=self.settings.text.length)
+        eps = [
+            torch.randn(latent.shape, generator=Generator().manual_seed(int(rng.integers(2**63))))
+            for latent, rng in zip(batch.latents, draws, strict=True)
+        ]
+        sigma = torch.full((len(draws),), self.settings.noise_std)
+        return {
+            "latents": batch.latents,
+            "eps": torch.stack(eps),
+            "sigma": sigma,
+            "ids": ids,
+            "mask": mask,
+        }
+
+    def backward(
+        self,
+        modules: Mapping[str, nn.Module],
+        batch: FlowBatch,
+        backward: Callable[[Tensor], None],
+    ) -> Mapping[str, Tensor]:
+        """The flow's likelihood, then the denoiser on the gradient that it left in x."""
+        sigma = batch["sigma"]
+        text = embed_tokens(modules["text_encoder"], batch["ids"], batch["mask"])
+        x = add_noise(batch["latents"], sigma, batch["eps"]).requires_grad_()
+        z, log_det = modules["flow"](x, text, return_dict=False)
+        nll = negative_log_likelihood(z, log_det).mean()
+        backward(nll)
+        assert x.grad is not None
+        target = score_target(x.grad * x.numel(), sigma)
+        prediction = modules["denoiser"](x.detach(), text.detach())
+        error = flow_score_matching(prediction, target)
+        backward(error)
+        return {"nll": nll, "score_error": error, "score_power": target.square().mean()}
+
+    def evaluate(self, step: int, folder: Path) -> Mapping[str, float]:
+        """Held-out likelihood, and videos of captions never trained on, checked and drawn."""
+        numbers = list(range(self.settings.samples))
+        batch = self.prepare(self.held_out.batch(0, numbers), [[0, number] for number in numbers])
+        measured = measure_held_out(self.flow, self.denoiser, self.text_encoder, batch)
+        captions = held_out_captions(len(numbers), seed=self.settings.data.seed)
+        return measured | sample_captions(self.pipeline(), captions, folder)
+
+    def export(self, folder: Path) -> None:
+        """The pipeline, its big parts in half precision."""
+        pipeline = self.pipeline()
+        for name in ("flow", "denoiser", "vae"):
+            weights = getattr(pipeline, name)
+            half = type(weights).from_config(weights.config)
+            half.load_state_dict(weights.state_dict())
+            pipeline.register_modules(**{name: half.half()})
+        pipeline.save_pretrained(folder)
+
+    def pipeline(self) -> StarFlowVPipeline:
+        """The parts as they are now, as a pipeline."""
+        settings, data = self.settings, self.settings.data
+        frames = 1 + (data.num_frames - 1) // self.codec.temporal_factor
+        pipeline = StarFlowVPipeline(
+            self.flow,
+            self.denoiser,
+            self.vae,
+            self.text_encoder,
+            self.tokenizer,
+            noise_std=settings.noise_std,
+            temporal_scale=settings.temporal_scale,
+            frame_rate=data.fps,
+            num_frames=data.num_frames,
+            height=data.height,
+            width=data.width,
+            guidance_scale=settings.guidance_scale,
+            text_length=settings.text.length,
+            conditions=list(settings.conditions),
+            window_frames=frames,
+            window_overlap=frames - 1,
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    def _part(self, module: nn.Module, lr: float) -> Part:
+        optimizer = torch.optim.AdamW(
+            module.parameters(),
+            lr=lr,
+            betas=(0.9, 0.95),
+            weight_decay=self.settings.weight_decay,
+        )
+        return Part(module=module, optimizer=optimizer, average_decay=self.settings.average_decay)
+
+    def _conditions(self, bucket: str) -> Conditions:
+        told = self.settings.conditions
+        data = self.settings.data
+        fps = 0 if bucket == "image" else data.fps
+        ratio = nearest_aspect_ratio(data.height, data.width)
+        return Conditions(
+            task=TASK_OF_BUCKET[bucket],
+            fps=fps if "fps" in told else None,
+            aspect_ratio=ratio if "aspect_ratio" in told else None,
+            noise_std=self.settings.noise_std if "noise_std" in told else None,
+        )
+
+
+def build_scene_cache(data: SceneData, codec: Codec, *, fingerprint: str) -> None:
+    """Encode what the cache lacks: each task's clips, and the held-out ones."""
+    stream = StreamSettings(
+        num_frames=data.num_frames, height=data.height, width=data.width, fps=data.fps
+    )
+    folder = Path(data.cache)
+    for bucket in data.tasks:
+        encode = scene_encoder(codec, bucket, seed=data.seed, shard_size=SHARD, settings=stream)
+        count = -(-data.clips[bucket] // SHARD)
+        build_shards(folder, bucket, count, encode, fingerprint=fingerprint)
+    encode = scene_encoder(
+        codec, "video", seed=data.seed + 1, shard_size=SHARD, settings=stream, held_out=True
+    )
+    build_shards(
+        folder / "held-out", "video", -(-data.held_out // SHARD), encode, fingerprint=fingerprint
+    )

@@ -12,8 +12,6 @@ flow, which the backward pass of the NLL leaves in x.grad at no cost,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 

@@ -21,7 +21,7 @@ from typing import Any, Generic
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import send_to_device
-from torch import Tensor, nn
+from torch import Tensor
 
 from starflow_v.training.checkpoint import (
     Checkpoint,

@@ -90,11 +90,9 @@ def test_within_a_frame_the_deep_block_heeds_earlier_groups_only(case: SimpleNam
         assert moved.tolist() == [expected] * len(moved)
 
 
-def test_text_reaches_every_token(case: SimpleNamespace) -> None:
-    if case.text is None:
-        pytest.skip("a model without text")
-    z = case.flow(case.x, case.text + 1).z
-    assert (tokens_of(case.flow, z - case.z) > 1e-12).all()
+def test_text_reaches_every_token(text_case: SimpleNamespace) -> None:
+    z = text_case.flow(text_case.x, text_case.text + 1).z
+    assert (tokens_of(text_case.flow, z - text_case.z) > 1e-12).all()
 
 
 def test_an_image_is_a_video_of_one_frame(case: SimpleNamespace) -> None:
@@ -113,27 +111,27 @@ def test_sequential_evaluates_every_token_once(case: SimpleNamespace) -> None:
     assert (solution.residual, solution.converged) == (0.0, True)
 
 
-def test_guidance_costs_no_further_sequential_evaluation(case: SimpleNamespace) -> None:
-    if case.text is None:
-        pytest.skip("a model without text")
-    solution = case.flow.solve(case.z, case.text, guidance=GUIDANCE, null_text=case.null_text)
-    assert solution.evaluations == evaluations(case, frames=3)
-    assert not torch.allclose(solution.latents, case.x)
-
-
-def test_weight_zero_is_conditional(case: SimpleNamespace) -> None:
-    solution = case.flow.solve(
-        case.z, case.text, guidance=DensityGuidance(0.0), null_text=case.null_text
+def test_guidance_costs_no_further_sequential_evaluation(text_case: SimpleNamespace) -> None:
+    solution = text_case.flow.solve(
+        text_case.z, text_case.text, guidance=GUIDANCE, null_text=text_case.null_text
     )
-    assert_close(solution.latents, case.x, **EXACT)
+    assert solution.evaluations == evaluations(text_case, frames=3)
+    assert not torch.allclose(solution.latents, text_case.x)
 
 
-def test_guidance_towards_the_same_text_is_conditional(case: SimpleNamespace) -> None:
+def test_weight_zero_is_conditional(text_case: SimpleNamespace) -> None:
+    solution = text_case.flow.solve(
+        text_case.z, text_case.text, guidance=DensityGuidance(0.0), null_text=text_case.null_text
+    )
+    assert_close(solution.latents, text_case.x, **EXACT)
+
+
+def test_guidance_towards_the_same_text_is_conditional(text_case: SimpleNamespace) -> None:
     """With equal parameters s = 1, and the formula is the identity at every weight."""
-    if case.text is None:
-        pytest.skip("a model without text")
-    sample = case.flow.inverse(case.z, case.text, guidance=GUIDANCE, null_text=case.text)
-    assert_close(sample, case.x, **EXACT)
+    sample = text_case.flow.inverse(
+        text_case.z, text_case.text, guidance=GUIDANCE, null_text=text_case.text
+    )
+    assert_close(sample, text_case.x, **EXACT)
 
 
 @pytest.mark.parametrize("known", [1, 2, 3])
@@ -150,7 +148,7 @@ def test_a_committed_prefix_reproduces_the_rest(case: SimpleNamespace, known: in
 
 
 @pytest.mark.parametrize("norm", ["mean", "max"])
-@pytest.mark.parametrize(("block_size", "first_block_size"), [(1, None), (3, 2), (99, None)])
+@pytest.mark.parametrize(("block_size", "first_block_size"), [(3, 2), (99, None)])
 def test_jacobi_is_sequential(
     case: SimpleNamespace, norm: str, block_size: int, first_block_size: int | None
 ) -> None:
@@ -166,14 +164,16 @@ def test_jacobi_without_tolerance_is_exact(case: SimpleNamespace) -> None:
     assert (solution.residual, solution.converged) == (0.0, True)
 
 
-def test_jacobi_with_guidance_and_prefix_is_sequential(case: SimpleNamespace) -> None:
-    if case.text is None:
-        pytest.skip("a model without text")
-    arguments = {"guidance": GUIDANCE, "null_text": case.null_text, "prefix": case.x[:, :1]}
+def test_jacobi_with_guidance_and_prefix_is_sequential(text_case: SimpleNamespace) -> None:
+    arguments = {
+        "guidance": GUIDANCE,
+        "null_text": text_case.null_text,
+        "prefix": text_case.x[:, :1],
+    }
     solver = JacobiSolver(4, tolerance=0)
     assert_close(
-        case.flow.inverse(case.z, case.text, **arguments, solver=solver),
-        case.flow.inverse(case.z, case.text, **arguments),
+        text_case.flow.inverse(text_case.z, text_case.text, **arguments, solver=solver),
+        text_case.flow.inverse(text_case.z, text_case.text, **arguments),
         **EXACT,
     )
 
@@ -183,7 +183,7 @@ def test_a_window_that_is_never_full_changes_nothing(case: SimpleNamespace) -> N
     assert_close(sample, case.x, **EXACT)
 
 
-@pytest.mark.parametrize(("frames", "overlap"), [(2, 0), (2, 1), (3, 2), (3, 1)])
+@pytest.mark.parametrize(("frames", "overlap"), [(2, 0), (3, 1)])
 def test_a_window_is_manual_restarts(case: SimpleNamespace, frames: int, overlap: int) -> None:
     """A video of more than twice the window, once at a stroke and once restart by restart.
 
@@ -201,7 +201,7 @@ def test_a_window_is_manual_restarts(case: SimpleNamespace, frames: int, overlap
     assert_close(case.flow.inverse(noise, case.text, window=window), manual, **EXACT)
 
 
-@pytest.mark.parametrize("known", range(1, 8))
+@pytest.mark.parametrize("known", [2, 3, 4, 6])
 def test_a_long_prefix_continues_in_the_phase_of_the_unbroken_run(
     case: SimpleNamespace, known: int
 ) -> None:

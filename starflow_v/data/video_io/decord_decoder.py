@@ -37,7 +37,8 @@ class DecordDecoder:
             first = max(0, int((times[:, 0] <= start).sum()) - 1)
             for index in range(first, len(reader)):
                 begin, end = times[index].tolist()
-                yield TimedFrame(begin, end - begin, reader[index].asnumpy())
+                pixels = reader[index].asnumpy()
+                yield TimedFrame(begin, end - begin, lambda pixels=pixels: pixels)
         except (decord.DECORDError, IndexError, RuntimeError) as error:
             raise MediaError(f"{path}: decord cannot read it. Try PyAVDecoder().") from error
 

@@ -1,7 +1,8 @@
 """The words that readers share: a frame and its time, a clip's facts, a decoder of files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -22,7 +23,12 @@ class TimedFrame:
 
     time: float
     duration: float
-    pixels: Frame
+    load: Callable[[], Frame]
+
+    @cached_property
+    def pixels(self) -> Frame:
+        """The picture, made when it is first asked for: frames that are skipped cost nothing."""
+        return self.load()
 
     @property
     def end(self) -> float:

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace, Interpolation
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from starflow_v.data.video_io.frames import Frame, TimedFrame, VideoInfo
@@ -53,7 +54,7 @@ class PyAVDecoder:
                 first = next(container.decode(stream))
             except (av.FFmpegError, StopIteration) as error:
                 raise _damaged(path, None, _reason(error)) from error
-            height, width, _ = _rgb(first).shape
+            height, width, _ = _rgb(first, VideoReformatter()).shape
             return VideoInfo(
                 height=height,
                 width=width,
@@ -89,6 +90,7 @@ def _picture_stream(path: PathLike, container: InputContainer, limits: MediaLimi
         raise MediaError(f"{path}: the file holds {found}. Give a file with a video track.")
     stream = container.streams.video[0]
     limits.check_picture(str(path), stream.codec_context.width, stream.codec_context.height)
+    stream.thread_type = "AUTO"
     stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
     return stream
 
@@ -114,6 +116,7 @@ def _from(container: InputContainer, stream: VideoStream, start: float) -> Itera
 
 def _timed(container: InputContainer, stream: VideoStream) -> Iterator[TimedFrame]:
     """Decoded frames with their time stamps; where one has none, the rate gives it."""
+    converter = VideoReformatter()
     step = 1 / _rate(stream)
     time = -step
     for frame in container.decode(stream):
@@ -123,16 +126,17 @@ def _timed(container: InputContainer, stream: VideoStream) -> Iterator[TimedFram
         else:
             time = float(stamp * frame.time_base)
         length = float(frame.duration * frame.time_base) if frame.time_base else 0.0
-        yield TimedFrame(time, length or step, _rgb(frame))
+        yield TimedFrame(time, length or step, partial(_rgb, frame, converter))
 
 
-def _rgb(frame: VideoFrame) -> Frame:
+def _rgb(frame: VideoFrame, converter: VideoReformatter) -> Frame:
     """The picture as it is shown. Untagged pictures are BT.709 if large, as players assume."""
     tagged = frame.colorspace in tuple(Colorspace)
     large = frame.width >= 1280 or frame.height > 576
     space = None if tagged or not large else Colorspace.ITU709
-    pixels = frame.to_ndarray(format="rgb24", src_colorspace=space, interpolation=EXACT)
-    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
+    picture = converter.reformat(frame, format="rgb24", src_colorspace=space, interpolation=EXACT)
+    turns = round(frame.rotation / 90)
+    return np.ascontiguousarray(np.rot90(picture.to_ndarray(), turns))
 
 
 def _rate(stream: VideoStream) -> float:

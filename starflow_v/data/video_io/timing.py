@@ -22,8 +22,9 @@ def native(frames: Iterable[TimedFrame], *, start: float = 0.0) -> Iterator[Fram
 def resample(frames: Iterable[TimedFrame], fps: float, *, start: float = 0.0) -> Iterator[Frame]:
     """What is on screen at start, start + 1/fps, start + 2/fps, ... until the clip ends.
 
+    >>> from functools import partial
     >>> import numpy as np
-    >>> clip = [TimedFrame(t / 10, 0.1, np.full((1, 1, 3), t, np.uint8)) for t in range(4)]
+    >>> clip = [TimedFrame(t / 10, 0.1, partial(np.full, (1, 1, 3), t)) for t in range(4)]
     >>> [int(frame[0, 0, 0]) for frame in resample(clip, 20)]
     [0, 0, 1, 1, 2, 2, 3, 3]
     >>> [int(frame[0, 0, 0]) for frame in resample(clip, 5, start=0.1)]

@@ -34,7 +34,7 @@ def gray_clip(levels: Sequence[int], height: int = 16, width: int = 16) -> Clip:
 
 def levels_of(frames: Clip) -> list[int]:
     """The level of each frame of a `gray_clip`, to the nearest ten (H.264 is off by one or two)."""
-    return [int(round(frame.mean() / 10)) * 10 for frame in frames]
+    return [round(frame.mean() / 10) * 10 for frame in frames]
 
 
 def make_video(

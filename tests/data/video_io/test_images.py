@@ -172,7 +172,7 @@ def test_scripts_are_not_images(tmp_path: Path) -> None:
         (np.zeros((4, 4, 3), np.int64), "int64"),
         (np.full((4, 4, 3), -1.0), r"\[0, 1\]"),
         (np.full((4, 4, 3), np.nan), r"\[0, 1\]"),
-        (torch.zeros(4, 4, 3), "expected"),
+        (torch.zeros(5, 5, 3), "expected"),
         (torch.zeros(2, 3, 4, 4), "expected"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Reading: the right frames at the right times, whatever the file, and clear words for bad files."""
+"""Reading: the right frames at the right times, and clear words for bad files."""
 
 import importlib.util
 from pathlib import Path

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from starflow_v.data.video_io import DecordDecoder, Decoder, MediaError, PyAVDecoder, read_video
+from starflow_v.data.video_io import Decoder, DecordDecoder, MediaError, PyAVDecoder, read_video
 from starflow_v.data.video_io.safety import open_plain_file
 from tests.data.video_io.clips import gray_clip, make_video
 
@@ -35,7 +35,7 @@ def test_paths_are_not_programs(tmp_path: Path, name: str) -> None:
 PLAYLISTS = {
     "concat": "ffconcat version 1.0\nfile secret.mp4\n",
     "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nsecret.mp4\n#EXT-X-ENDLIST\n",
-    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nt=0 0\nm=video 5004 RTP/AVP 96\n",
     "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"></MPD>',
 }
 

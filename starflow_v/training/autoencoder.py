@@ -1,0 +1,118 @@
+"""The causal VAE as something to train: a small one, a forward pass there and back, its latents' statistics."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKLWan
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanAttentionBlock, WanResidualBlock
+from einops import rearrange
+from torch import Tensor, nn
+
+from starflow_v.vae.wan import decode_latents, encode_moments
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderSettings:
+    """The shape of an `AutoencoderKLWan` in its 2.2 form: pixel patches, residual shortcuts."""
+
+    channels: int = 48
+    """c, the latents' channels."""
+    patch_size: int = 4
+    """Pixels per side that enter the first layer as one."""
+    base_dim: int = 32
+    """Width of the first level."""
+    dim_mult: list[int] = field(default_factory=lambda: [1, 2, 2])
+    """Width of each level as a multiple of it; every level but the last halves the picture, the last two halve time."""
+    num_res_blocks: int = 1
+    """Residual blocks a level."""
+
+    def build(self) -> AutoencoderKLWan:
+        """A new one. Its residual branches start at zero, so that at first the shortcuts carry the picture."""
+        halvings = len(self.dim_mult) - 1
+        vae = AutoencoderKLWan(
+            base_dim=self.base_dim,
+            z_dim=self.channels,
+            dim_mult=list(self.dim_mult),
+            num_res_blocks=self.num_res_blocks,
+            temperal_downsample=[level >= halvings - 2 for level in range(halvings)],
+            is_residual=True,
+            in_channels=3 * self.patch_size**2,
+            out_channels=3 * self.patch_size**2,
+            patch_size=self.patch_size,
+            scale_factor_spatial=self.patch_size * 2**halvings,
+            latents_mean=[0.0] * self.channels,
+            latents_std=[1.0] * self.channels,
+        )
+        for module in vae.modules():
+            if isinstance(module, WanResidualBlock):
+                nn.init.zeros_(module.conv2.weight)
+                nn.init.zeros_(module.conv2.bias)
+            elif isinstance(module, WanAttentionBlock):
+                nn.init.zeros_(module.proj.weight)
+        return vae
+
+
+class Autoencoder(nn.Module):
+    """Frames there and back in one call, as the trainer needs it."""
+
+    def __init__(self, vae: AutoencoderKLWan) -> None:
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames (B,F,3,H,W), noise (B,T,c,h,w) -> reconstruction like frames, raw latents like noise.
+
+        The decoder sees latents + spread · noise, the spread being each channel's standard deviation in this batch:
+        nearby latents then mean similar clips, and no growth of the latents can escape the noise.
+        """
+        pixels = rearrange(frames, "b f c h w -> b c f h w")
+        latents = encode_moments(self.vae, pixels, piece=frames.shape[1]).float()[:, : noise.shape[2]]
+        spread = latents.detach().std((0, 2, 3, 4), keepdim=True)
+        noisy = latents + spread * rearrange(noise, "b t c h w -> b c t h w")
+        decoded = decode_latents(self.vae, noisy, piece=noise.shape[1])
+        return (
+            rearrange(decoded, "b c f h w -> b f c h w"),
+            rearrange(latents, "b c t h w -> b t c h w"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentStatistics:
+    """What a flow needs to know of a codec's latents."""
+
+    mean: list[float]
+    """Of each channel."""
+    std: list[float]
+    """Of each channel."""
+    temporal_scale: float
+    """Spread of first latent frames relative to later ones: the factor that makes them equal."""
+
+
+@torch.no_grad()
+def latent_statistics(vae: AutoencoderKLWan, clips: Iterable[Tensor]) -> LatentStatistics:
+    """Statistics over clips (B,F,3,H,W) of more than one frame."""
+    modes = []
+    for frames in clips:
+        moments = encode_moments(vae, rearrange(frames, "b f c h w -> b c f h w"), piece=frames.shape[1])
+        modes.append(moments.float().chunk(2, dim=1)[0])
+    latents = torch.cat(modes)
+    mean, std = latents.mean((0, 2, 3, 4)), latents.std((0, 2, 3, 4))
+    normalized = (latents - mean[:, None, None, None]) / std[:, None, None, None]
+    first, later = normalized[:, :, :1], normalized[:, :, 1:]
+    return LatentStatistics(
+        mean=mean.tolist(), std=std.tolist(), temporal_scale=float(first.std() / later.std())
+    )
+
+
+def save_autoencoder(
+    vae: AutoencoderKLWan, folder: Path, statistics: LatentStatistics, *, dtype: torch.dtype
+) -> None:
+    """Write a VAE in diffusers' layout, its statistics in its configuration, its weights in `dtype`."""
+    finished = copy.deepcopy(vae).to(dtype)
+    finished.register_to_config(latents_mean=statistics.mean, latents_std=statistics.std)
+    finished.save_pretrained(folder)

@@ -1,0 +1,79 @@
+"""What a flow's training run measures now and then: likelihood, denoising, captions, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Generator, Tensor, nn
+
+from starflow_v.data.contact_sheet import contact_sheet
+from starflow_v.data.scenes import SceneStream, StreamSettings, TaskWeights, canonical_caption
+from starflow_v.denoiser import CausalDenoiser
+from starflow_v.evaluation.scene_checker import check
+from starflow_v.flow.starflow import StarFlowModel
+from starflow_v.pipelines.text_to_video import StarFlowVPipeline
+from starflow_v.text import embed_tokens
+from starflow_v.training.objectives import add_noise, bits_per_dimension, negative_log_likelihood
+
+ATTRIBUTES = ("color", "shape", "motion", "background", "all")
+
+
+@torch.no_grad()
+def measure_held_out(
+    flow: StarFlowModel,
+    denoiser: CausalDenoiser,
+    text_encoder: nn.Module,
+    batch: Mapping[str, Tensor],
+) -> dict[str, float]:
+    """Likelihood in bits per latent dimension, and how near the clean latents denoising comes.
+
+    Args:
+        flow: the flow.
+        denoiser: its denoiser.
+        text_encoder: reads `ids` and `mask`.
+        batch: latents and eps (B,T,c,h,w), sigma (B,), ids and mask (B,L).
+    """
+    clean = batch["latents"]
+    text = embed_tokens(text_encoder, batch["ids"], batch["mask"])
+    x = add_noise(clean, batch["sigma"], batch["eps"])
+    z, log_det = flow(x, text, return_dict=False)
+    nll = negative_log_likelihood(z, log_det).mean()
+    denoised = denoiser.denoise(x, text)
+    return {
+        "bits_per_dim": float(bits_per_dimension(nll)),
+        "noise_rms": float((x - clean).square().mean().sqrt()),
+        "denoised_rms": float((denoised - clean).square().mean().sqrt()),
+    }
+
+
+def held_out_captions(count: int, *, seed: int) -> list[str]:
+    """Canonical captions of scenes that training never shows."""
+    tasks = TaskWeights(video=1, image=0, extend=0, last=0, v2v=0)
+    stream = SceneStream(seed, StreamSettings(tasks=tasks, two_objects=0.0), held_out=True)
+    return [canonical_caption(stream.sample(index).scene) for index in range(count)]
+
+
+def sample_captions(
+    pipeline: StarFlowVPipeline, captions: Sequence[str], folder: Path, *, shown: int = 8
+) -> dict[str, float]:
+    """Make a video of each caption, check it, and draw the first ones into `folder`/samples.png.
+
+    Returns:
+        The share of clips in which each attribute is as the caption says.
+    """
+    generators = [Generator().manual_seed(index) for index in range(len(captions))]
+    videos = pipeline(list(captions), generator=generators).frames
+    clips = (np.asarray(videos) * 255).round().astype(np.uint8)
+    verdicts = [check(clip, caption) for clip, caption in zip(clips, captions, strict=True)]
+    sheet = contact_sheet(list(clips[:shown]), labels=list(captions[:shown]))
+    Image.fromarray(sheet).save(folder / "samples.png")
+    return {
+        f"right.{name}": float(
+            np.mean([getattr(verdict, name) is not False for verdict in verdicts])
+        )
+        for name in ATTRIBUTES
+    }

@@ -1,0 +1,94 @@
+"""The configuration of a flow's training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from starflow_v.training.settings import TrainerSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowShape:
+    """The flow's architecture, see `starflow_v.StarFlowModel`; channels and text come by themselves."""
+
+    patch_size: int = 1
+    shallow_width: int = 128
+    deep_width: int = 192
+    shallow_layers: list[int] = field(default_factory=lambda: [2, 2])
+    deep_layers: int = 6
+    head_dim: int = 64
+    reference_size: float = 4.0
+    shallow_groups: int | None = None
+    deep_groups: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiserShape:
+    """The denoiser's architecture, see `starflow_v.CausalDenoiser`."""
+
+    width: int = 128
+    layers: int = 4
+    head_dim: int = 64
+    window: int = 10
+    lookahead_layers: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextShape:
+    """The text encoder, trained with the flow."""
+
+    width: int = 128
+    layers: int = 2
+    heads: int = 4
+    length: int = 32
+    """Tokens of a caption."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneData:
+    """Procedural scenes, encoded once into a cache of latents."""
+
+    cache: str = "runs/latents"
+    """Folder of the cache; what is missing is made before the first step."""
+    seed: int = 0
+    num_frames: int = 17
+    height: int = 64
+    width: int = 64
+    fps: int = 8
+    tasks: dict[str, float] = field(default_factory=lambda: {"video": 1.0})
+    """Task -> how often a batch is of it, relative to the others."""
+    clips: dict[str, int] = field(default_factory=lambda: {"video": 4096})
+    """Task -> clips in the cache, a multiple of 256."""
+    held_out: int = 256
+    """Clips that are measured and never trained on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowSettings:
+    """Everything that a run needs."""
+
+    trainer: TrainerSettings
+    vae: str
+    """Folder of the trained VAE."""
+    data: SceneData = field(default_factory=SceneData)
+    flow: FlowShape = field(default_factory=FlowShape)
+    denoiser: DenoiserShape = field(default_factory=DenoiserShape)
+    text: TextShape = field(default_factory=TextShape)
+    conditions: list[str] = field(default_factory=lambda: ["fps"])
+    """What captions tell beside the prompt: fps, aspect_ratio, noise_std."""
+    noise_std: float = 0.3
+    """Standard deviation of the noise that is added to the latents."""
+    temporal_scale: float = 1.0
+    """Factor of the latent frames after the first."""
+    caption_dropout: float = 0.1
+    """Share of the captions that are left empty, for guidance."""
+    batch_size: int = 32
+    lr: float = 1e-3
+    """Peak learning rate of the flow and the text encoder."""
+    denoiser_lr: float = 1e-3
+    weight_decay: float = 1e-4
+    average_decay: float = 0.999
+    guidance_scale: float = 1.0
+    """Default of the exported pipeline."""
+    samples: int = 16
+    """Captions that are sampled and checked at an evaluation."""

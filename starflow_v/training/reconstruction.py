@@ -1,0 +1,43 @@
+"""How far a reconstruction is from its clip: the codec's loss and the PSNR it is judged by.
+
+    loss = mean(w (|d| + q d²)),      d = reconstruction - frames,      w = 1 + e where there is detail, else 1
+
+|d| makes edges sharp, d² is what PSNR measures. Flat areas are most of a picture and soon learnt; w turns the loss
+to the edges of things, which tell a star from a circle.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+DETAIL_STEP = 0.15
+"""Neighbouring pixels that differ by more than this, in [-1,1], are detail."""
+
+
+def detail_mask(frames: Tensor, *, radius: int = 2) -> Tensor:
+    """1 within `radius` pixels of an edge, else 0; frames (B,F,3,H,W) -> (B,F,1,H,W)."""
+    images = rearrange(frames, "b f c h w -> (b f) c h w")
+    down = (images[..., 1:, :] - images[..., :-1, :]).abs().amax(1, keepdim=True)
+    right = (images[..., :, 1:] - images[..., :, :-1]).abs().amax(1, keepdim=True)
+    steps = torch.maximum(F.pad(down, (0, 0, 0, 1)), F.pad(right, (0, 1, 0, 0)))
+    edges = (steps > DETAIL_STEP).to(frames.dtype)
+    wide = F.max_pool2d(edges, 2 * radius + 1, stride=1, padding=radius)
+    return rearrange(wide, "(b f) c h w -> b f c h w", b=frames.shape[0])
+
+
+def reconstruction_loss(
+    reconstruction: Tensor, frames: Tensor, *, square: float = 2.0, detail: float = 3.0
+) -> Tensor:
+    """The equation above with q = `square` and e = `detail`; both (B,F,3,H,W)."""
+    error = reconstruction.float() - frames
+    weight = 1 + detail * detail_mask(frames)
+    return (weight * (error.abs() + square * error.square())).mean()
+
+
+def psnr(reconstruction: Tensor, frames: Tensor) -> Tensor:
+    """Peak signal to noise ratio of each clip in dB, (B,); frames (B,F,3,H,W) in [-1,1], so the peak is 2."""
+    mean_square = (reconstruction.float().clamp(-1, 1) - frames.float()).square().flatten(1).mean(1)
+    return 10 * torch.log10(4 / mean_square.clamp_min(1e-10))

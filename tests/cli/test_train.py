@@ -1,0 +1,58 @@
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from typer.testing import CliRunner
+
+from starflow_v.cli.main import app
+
+COMMANDS = {
+    "train": ("starflow_v.training.flow", "train_flow"),
+    "train-vae": ("starflow_v.training.codec", "train_codec"),
+}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text("steps: 3\n")
+    return path
+
+
+@pytest.fixture(params=COMMANDS)
+def command(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list]:
+    """Each training command, and the calls that it makes."""
+    calls: list[tuple[Path, list[str]]] = []
+    module, function = COMMANDS[request.param]
+    fake = ModuleType(module)
+    setattr(fake, function, lambda path, overrides: calls.append((path, overrides)))
+    monkeypatch.setitem(sys.modules, module, fake)
+    return request.param, calls
+
+
+def test_training_is_given_the_file_and_the_changes(
+    command: tuple[str, list], config: Path
+) -> None:
+    name, calls = command
+    for changes in ([], ["trainer.steps=7", "optimizer.lr=1e-4", "data.folder=a=b"]):
+        result = CliRunner().invoke(app, [name, str(config), *changes])
+        assert result.exit_code == 0, result.output
+        assert calls.pop() == (config, changes)
+
+
+@pytest.mark.parametrize("change", ["steps", "=7", "--steps=7"])
+def test_a_change_without_a_key_is_refused(
+    command: tuple[str, list], config: Path, change: str
+) -> None:
+    name, calls = command
+    result = CliRunner().invoke(app, [name, str(config), change])
+    assert result.exit_code == 2 and not calls
+    assert change.split("=")[0] in result.output
+
+
+def test_a_missing_configuration_is_refused(command: tuple[str, list], tmp_path: Path) -> None:
+    name, calls = command
+    result = CliRunner().invoke(app, [name, str(tmp_path / "none.yaml")])
+    assert result.exit_code == 2 and not calls
+    assert "none.yaml is not a file" in result.output

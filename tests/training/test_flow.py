@@ -1,0 +1,107 @@
+"""Training the flow and its denoiser: the loss falls, the target is the score, the result loads."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from starflow_v import StarFlowVPipeline
+from starflow_v.config import load_config
+from starflow_v.training.flow import FlowRecipe, train_flow
+from starflow_v.training.flow_settings import FlowSettings
+from starflow_v.training.objectives import negative_log_likelihood
+from starflow_v.training.recipe import Share
+from tests.pipelines.conftest import tiny_vae
+
+TINY = """
+vae: {folder}/vae
+noise_std: 0.3
+batch_size: 4
+samples: 2
+lr: 1.0e-2
+data:
+  cache: {folder}/latents
+  num_frames: 5
+  height: 32
+  width: 32
+  tasks: {{video: 0.7, image: 0.3}}
+  clips: {{video: 256, image: 256}}
+flow: {{shallow_width: 24, deep_width: 24, shallow_layers: [1], deep_layers: 1, head_dim: 24}}
+denoiser: {{width: 24, layers: 2, head_dim: 24, window: 2}}
+text: {{width: 16, layers: 1, heads: 2}}
+trainer:
+  folder: {folder}/run
+  steps: 20
+  warmup: 2
+  log_every: 1
+  save_every: 8
+  evaluate_every: 20
+  precision: "no"
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("flow")
+    torch.manual_seed(0)
+    tiny_vae().save_pretrained(folder / "vae")
+    path = folder / "tiny.yaml"
+    path.write_text(TINY.format(folder=folder))
+    return path
+
+
+def first_batch(recipe: FlowRecipe) -> dict:
+    return next(recipe.batches([Share(step=0, samples=range(4))]))
+
+
+def test_every_parameter_gets_a_gradient_and_the_target_is_the_score(config):
+    recipe = FlowRecipe(load_config(FlowSettings, config))
+    modules = {name: part.module for name, part in recipe.parts.items()}
+    for module in modules.values():
+        for parameter in module.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+    batch = first_batch(recipe)
+    targets = []
+    told = recipe.backward(
+        modules | {"denoiser": lambda x, text: targets.append((x, text)) or modules["denoiser"](x, text)},
+        batch,
+        lambda loss: loss.backward(),
+    )
+    for name, module in modules.items():
+        missing = [key for key, p in module.named_parameters() if p.grad is None]
+        assert not missing, f"{name}: {missing}"
+    ((x, text),) = targets
+    noisy = x.clone().requires_grad_()
+    z, log_det = recipe.flow(noisy, text, return_dict=False)
+    (negative_log_likelihood(z, log_det).sum() * x[0].numel()).backward()
+    power = (0.3**2 / 0.3 * noisy.grad).square().mean()
+    assert_close(told["score_power"], power, rtol=1e-4, atol=0)
+
+
+def test_a_batch_is_a_function_of_seed_step_and_number(config):
+    recipe = FlowRecipe(load_config(FlowSettings, config))
+    whole = next(recipe.batches([Share(step=3, samples=range(4))]))
+    half = next(recipe.batches([Share(step=3, samples=range(2, 4))]))
+    for key, tensor in whole.items():
+        assert_close(tensor[2:], half[key])
+
+
+def test_twenty_steps_lower_the_loss_and_the_export_makes_videos(config):
+    exported = train_flow(config)
+    lines = (config.parent / "run" / "log.jsonl").read_text().splitlines()
+    losses = [entry["nll"] for entry in map(json.loads, lines) if "nll" in entry]
+    assert len(losses) == 20
+    assert sum(losses[-5:]) < sum(losses[:5])
+    pipe = StarFlowVPipeline.from_pretrained(exported)
+    pipe.set_progress_bar_config(disable=True)
+    assert pipe("a red circle moves right").frames.shape == (1, 5, 32, 32, 3)
+    assert pipe.defaults.frame_rate == 8
+
+
+def test_a_cache_of_another_codec_is_refused(config, tmp_path):
+    torch.manual_seed(1)
+    tiny_vae().save_pretrained(tmp_path / "vae")
+    with pytest.raises(ValueError, match="another codec"):
+        FlowRecipe(load_config(FlowSettings, config, [f"vae={tmp_path}/vae"]))
