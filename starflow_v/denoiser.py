@@ -256,7 +256,9 @@ class ScoreDenoiser:
         self, frames: Iterable[Tensor], text: Tensor | None = None
     ) -> Iterator[Tensor]:
         """The frames of `denoise`, (B, 1, c, h, w) each, once all noisy ones are there."""
-        yield from self.denoise(torch.cat(list(frames), dim=1), text).split(1, dim=1)
+        noisy = list(frames)
+        if noisy:
+            yield from self.denoise(torch.cat(noisy, dim=1), text).split(1, dim=1)
 
     def denoise(self, x: Tensor, text: Tensor | None = None) -> Tensor:
         """Cleaned latents, (B, T, c, h, w)."""

@@ -24,9 +24,13 @@ from typing import Literal
 
 import torch
 from einops import rearrange
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Regex, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer as WordTokenizer
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast, T5Config, T5EncoderModel
+
+Tokenizer = PreTrainedTokenizerBase
+"""Any tokenizer of transformers."""
 
 Task = Literal["extend", "last", "v2v"]
 
@@ -197,7 +201,7 @@ def tiny_text_encoder(
 
 def _word_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
     """A token is a word, a digit, a colon or a task marker, in lower case; other signs separate."""
-    backend = Tokenizer(models.WordLevel({}, unk_token=UNKNOWN))
+    backend = WordTokenizer(models.WordLevel({}, unk_token=UNKNOWN))
     backend.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     backend.pre_tokenizer = pre_tokenizers.Split(
         Regex(TOKEN_PATTERN), behavior="removed", invert=True
@@ -239,7 +243,7 @@ def known_words(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     return [] if backend is None else sorted(word for word in backend.get_vocab() if word.isalpha())
 
 
-def _word_level(tokenizer: PreTrainedTokenizerBase) -> Tokenizer | None:
+def _word_level(tokenizer: PreTrainedTokenizerBase) -> WordTokenizer | None:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     word_level = backend is not None and isinstance(backend.model, models.WordLevel)
     return backend if word_level else None

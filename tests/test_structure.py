@@ -26,9 +26,9 @@ LAYERS = (
     "pipelines",
     "checkpoints",
     "data",
+    "evaluation",
     "training",
     "baselines",
-    "evaluation",
     "cli",
 )
 BORDERS = {  # a foreign library -> the one place that knows it

@@ -29,6 +29,7 @@ def describe_model(model: ModelFolder) -> dict[str, Any]:
         "text_length": config.get("text_length"),
         "words": _words(model),
         "conditions": config.get("conditions"),
+        "tasks": config.get("tasks"),
         "window": {name: config.get(f"window_{name}") for name in ("frames", "overlap")},
     }
 
@@ -45,14 +46,15 @@ def _describe_parts(model: ModelFolder) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _describe_tokens(model: ModelFolder) -> dict[str, int] | None:
     """Tokens of a video of the default size; None where sizes are not told."""
-    height, width, frames = (model.config.get(name) for name in DEFAULTS[:3])
-    if "flow" not in model or "vae" not in model or None in (height, width, frames):
+    config = model.config
+    told = all(config.get(name) for name in ("height", "width", "num_frames"))
+    if not told or "flow" not in model or "vae" not in model:
         return None
     flow = model["flow"].config
     multiple = spatial_factor(model["vae"]) * flow["patch_size"]
     return {
-        "per_frame": (height // multiple) * (width // multiple),
-        "frames": 1 + (frames - 1) // 4,
+        "per_frame": (config["height"] // multiple) * (config["width"] // multiple),
+        "frames": 1 + (config["num_frames"] - 1) // 4,
         "channels": flow["in_channels"] * flow["patch_size"] ** 2,
         "pixels": multiple,
     }
@@ -109,6 +111,8 @@ def _sentences(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "words", f"{len(facts['words'])}: {' '.join(facts['words'])}"
     told = [CONDITION_NAMES.get(name, name) for name in facts["conditions"] or []]
     yield "conditions", ", ".join(told) or "none beside the prompt"
+    if facts["tasks"]:
+        yield "trained on", ", ".join(facts["tasks"])
 
 
 def _table(parts: dict[str, dict[str, Any]]) -> Iterator[str]:

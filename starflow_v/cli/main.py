@@ -10,12 +10,14 @@ from starflow_v.cli.info import info
 from starflow_v.cli.train import train
 from starflow_v.cli.train_vae import train_vae
 
-# Help is plain text: drawing it with rich would take longer than all the rest of it.
+# Help must be instant: no rich to draw it, and --help is False rather than unset where it is not
+# given, because typer loads pydantic to convert what is unset.
 app = typer.Typer(
     name="starflow-v",
     help="Video from normalizing flows.",
     epilog="starflow-v --version tells the version.",
     no_args_is_help=True,
+    context_settings={"default_map": {"help": False}},
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -28,7 +30,6 @@ app.command("train-vae")(train_vae)
 
 def main() -> None:
     """Runs the command line; see `starflow_v.cli.failures` for its exit codes."""
-    # An option of typer's group would load pydantic before every help page.
     if sys.argv[1:] == ["--version"]:
         typer.echo(f"starflow-v {__version__}")
     else:

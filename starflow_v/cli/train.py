@@ -23,7 +23,7 @@ def train(config: Config, overrides: Overrides = None, debug: Debug = False) -> 
     changes = check_arguments(config, overrides)
     from starflow_v.training.flow import train_flow
 
-    train_flow(config, changes)
+    typer.echo(f"the pipeline is in {train_flow(config, changes)}")
 
 
 def check_arguments(config: Path, overrides: list[str] | None) -> list[str]:

@@ -1,5 +1,7 @@
 """`starflow-v train-vae`: trains a codec, which turns frames into latents and back."""
 
+import typer
+
 from starflow_v.cli.failures import Debug, reports_failures
 from starflow_v.cli.train import Config, Overrides, check_arguments
 
@@ -10,4 +12,4 @@ def train_vae(config: Config, overrides: Overrides = None, debug: Debug = False)
     changes = check_arguments(config, overrides)
     from starflow_v.training.codec import train_codec
 
-    train_codec(config, changes)
+    typer.echo(f"the VAE is in {train_codec(config, changes)}")

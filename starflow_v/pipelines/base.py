@@ -11,13 +11,13 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from diffusers.video_processor import VideoProcessor
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
 
 from starflow_v.denoiser import CausalDenoiser
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.flow.window import ContextWindow, Window
 from starflow_v.text import (
     Conditions,
+    Tokenizer,
     encode_captions,
     known_words,
     nearest_aspect_ratio,
@@ -71,7 +71,9 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         width: pixels.
         guidance_scale: the paper's w; 0 is the conditional model itself.
         text_length: tokens of text.
-        conditions: which of `CONDITIONS` the captions tell.
+        conditions: which of `CONDITIONS` the captions tell; `None`: all.
+        tasks: what the model was trained for: "video", "image", "extend", "last", "v2v"; `None`:
+            "video" and "image".
         window_frames: latent frames that the deep block was trained with; longer videos restart.
         window_overlap: latent frames carried over a restart.
     """
@@ -84,7 +86,7 @@ class StarFlowVBasePipeline(DiffusionPipeline):
     denoiser: CausalDenoiser | None
     vae: nn.Module
     text_encoder: nn.Module
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: Tokenizer
 
     def __init__(
         self,
@@ -92,7 +94,7 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         denoiser: CausalDenoiser | None,
         vae: nn.Module,
         text_encoder: nn.Module,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: Tokenizer,
         noise_std: float = 0.5,
         temporal_scale: float = 0.6,
         frame_rate: int = 16,
@@ -101,16 +103,16 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         width: int = 848,
         guidance_scale: float = 3.5,
         text_length: int = 256,
-        conditions: Sequence[str] = CONDITIONS,
+        conditions: list[str] | None = None,
+        tasks: list[str] | None = None,
         window_frames: int = 21,
         window_overlap: int = 16,
     ) -> None:
         super().__init__()
-        unknown = set(conditions) - set(CONDITIONS)
+        told = list(CONDITIONS if conditions is None else conditions)
+        unknown = sorted(set(told) - set(CONDITIONS))
         if unknown:
-            raise ValueError(
-                f"conditions {sorted(unknown)} are not known: choose from {CONDITIONS}"
-            )
+            raise ValueError(f"conditions {unknown} are not known: choose from {CONDITIONS}")
         self.register_modules(
             flow=flow, denoiser=denoiser, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer
         )
@@ -123,7 +125,8 @@ class StarFlowVBasePipeline(DiffusionPipeline):
             width=width,
             guidance_scale=guidance_scale,
             text_length=text_length,
-            conditions=list(conditions),
+            conditions=told,
+            tasks=["video", "image"] if tasks is None else list(tasks),
             window_frames=window_frames,
             window_overlap=window_overlap,
         )
@@ -190,8 +193,8 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         The unconditional branch wraps the negative (or the empty) prompt in the same conditions.
 
         Returns:
-            prompt_embeds and negative_prompt_embeds (`None` without guidance), (B, L, E) each, where
-            B is the number of prompts times `num_videos_per_prompt`.
+            prompt_embeds and negative_prompt_embeds (`None` without guidance), (B, L, E) each; B is
+            the number of prompts times `num_videos_per_prompt`.
         """
         conditions = self._conditions(height, width, num_frames, frame_rate)
         if prompt_embeds is None:

@@ -171,8 +171,8 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
         """
         if getattr(self, "_all_hooks", None):
             raise ValueError(
-                "streaming needs all models on the device at once, but model offload keeps one at a "
-                "time: call the pipeline instead, or use enable_group_offload / "
+                "streaming needs all models on the device at once, but model offload keeps one at "
+                "a time: call the pipeline instead, or use enable_group_offload / "
                 "enable_sequential_cpu_offload"
             )
         self.check_inputs(prompt, prompt_embeds, output_type, ())

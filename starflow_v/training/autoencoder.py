@@ -81,6 +81,15 @@ class Autoencoder(nn.Module):
         )
 
 
+def use_channels_last(module: nn.Module) -> None:
+    """Lay out the kernels of convolutions with their channels last, which CPUs and recent GPUs prefer."""
+    for parameter in module.parameters():
+        if parameter.ndim == 5:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+        elif parameter.ndim == 4 and parameter.shape[-1] > 1:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
 @dataclass(frozen=True, kw_only=True)
 class LatentStatistics:
     """What a flow needs to know of a codec's latents."""

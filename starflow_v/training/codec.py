@@ -26,6 +26,7 @@ from starflow_v.training.autoencoder import (
     AutoencoderSettings,
     latent_statistics,
     save_autoencoder,
+    use_channels_last,
 )
 from starflow_v.training.muon import Muon
 from starflow_v.training.recipe import Part, Share
@@ -104,6 +105,7 @@ class CodecRecipe:
         self.settings = settings
         torch.manual_seed(settings.trainer.seed)
         self.model = Autoencoder(settings.model.build())
+        use_channels_last(self.model)
         if settings.freeze_encoder:
             self.model.vae.encoder.requires_grad_(False)
             self.model.vae.quant_conv.requires_grad_(False)

@@ -1,6 +1,6 @@
 """Training the flow, its text encoder and its denoiser in one step.
 
-    latents + sigma · eps = x -> flow -> NLL -> backward -> x.grad -> the denoiser's target -> backward
+    x = latents + sigma · eps -> flow -> NLL -> backward -> x.grad -> denoiser's target -> backward
 
 Two backward passes, two optimizers (three with the text encoder's), no pass that does not train
 anything: the score that the denoiser learns falls out of the flow's own backward pass.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def train_flow(config: str | Path, overrides: Sequence[str] = ()) -> Path:
     """Train from a configuration file; returns the folder of the exported pipeline."""
     settings = load_config(FlowSettings, config, overrides)
     recipe = FlowRecipe(settings)
-    trainer = Trainer(recipe, settings.trainer, description=to_dictionary(settings))
+    trainer: Trainer[FlowBatch] = Trainer(recipe, settings.trainer, description=to_dictionary(settings))
     trainer.run()
     exported = Path(settings.trainer.folder) / "pipeline"
     trainer.export(exported)
@@ -94,22 +95,31 @@ class FlowRecipe:
         self.flow = StarFlowModel(**shared, **shape)
         places = {key: shape[key] for key in ("patch_size", "reference_size")}
         self.denoiser = CausalDenoiser(**shared, **places, **asdict(settings.denoiser))
-        self.parts = {
+        self.parts: Mapping[str, Part] = {
             "flow": self._part(self.flow, settings.lr),
             "text_encoder": self._part(self.text_encoder, settings.lr),
             "denoiser": self._part(self.denoiser, settings.denoiser_lr),
         }
-        build_scene_cache(settings.data, self.codec, fingerprint=folder_fingerprint(settings.vae))
-        folder = Path(settings.data.cache)
-        self.cache = LatentCache(folder, settings.data.tasks, seed=settings.trainer.seed)
-        self.held_out = LatentCache(folder / "held-out", {"video": 1.0}, seed=0)
+
+    @cached_property
+    def cache(self) -> LatentCache:
+        """The latents that are trained on; what is missing on the disk is made first."""
+        data = self.settings.data
+        build_scene_cache(data, self.codec, fingerprint=folder_fingerprint(self.settings.vae))
+        return LatentCache(Path(data.cache), data.tasks, seed=self.settings.trainer.seed)
+
+    @cached_property
+    def held_out(self) -> LatentCache:
+        """Latents of scenes that are never trained on."""
+        assert self.cache, "the held-out clips are made with the others"
+        return LatentCache(Path(self.settings.data.cache) / "held-out", {"video": 1.0}, seed=0)
 
     def batch_size(self, step: int) -> int:
         """Samples of a step."""
         return self.settings.batch_size
 
     def batches(self, shares: Iterable[Share]) -> Iterator[FlowBatch]:
-        """Latents, noise and tokenized captions; every draw is a function of (seed, step, number)."""
+        """Latents, noise and tokens; every draw is a function of (seed, step, number)."""
         for share in shares:
             numbers = list(share.samples)
             seeds = [[self.settings.trainer.seed, share.step, number] for number in numbers]
@@ -195,6 +205,7 @@ class FlowRecipe:
             guidance_scale=settings.guidance_scale,
             text_length=settings.text.length,
             conditions=list(settings.conditions),
+            tasks=list(data.tasks),
             window_frames=frames,
             window_overlap=frames - 1,
         )

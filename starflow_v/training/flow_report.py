@@ -66,7 +66,7 @@ def sample_captions(
         The share of clips in which each attribute is as the caption says.
     """
     generators = [Generator().manual_seed(index) for index in range(len(captions))]
-    videos = pipeline(list(captions), generator=generators).frames
+    videos, *_ = pipeline(list(captions), generator=generators, return_dict=False)
     clips = (np.asarray(videos) * 255).round().astype(np.uint8)
     verdicts = [check(clip, caption) for clip, caption in zip(clips, captions, strict=True)]
     sheet = contact_sheet(list(clips[:shown]), labels=list(captions[:shown]))

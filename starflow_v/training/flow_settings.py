@@ -9,7 +9,7 @@ from starflow_v.training.settings import TrainerSettings
 
 @dataclass(frozen=True, kw_only=True)
 class FlowShape:
-    """The flow's architecture, see `starflow_v.StarFlowModel`; channels and text come by themselves."""
+    """The flow's architecture, see `starflow_v.StarFlowModel`; the codec gives the channels."""
 
     patch_size: int = 1
     shallow_width: int = 128

@@ -1,6 +1,6 @@
 """Training objectives as pure functions.
 
-The flow is trained by exact likelihood on noisy latents x = clean + sigma · eps (STARFlow-V, eq. 2):
+The flow is trained by exact likelihood on noisy latents x = clean + sigma · eps (STARFlow-V):
 
     NLL per element = mean(z²/2 - log |dz/dx|)            (without the constant log(2π)/2).
 

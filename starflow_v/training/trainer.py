@@ -20,6 +20,7 @@ from typing import Any, Generic
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
 from accelerate.utils import send_to_device
 from torch import Tensor
 
@@ -53,6 +54,7 @@ class Trainer(Generic[Batch]):
         self.settings = settings
         self.description = dict(description or {})
         self.folder = Path(settings.folder)
+        AcceleratorState._reset_state()  # one process may run several trainers, of unlike precision
         unused = any(part.sometimes_unused for part in recipe.parts.values())
         self.accelerator = Accelerator(
             mixed_precision=settings.precision,

@@ -26,7 +26,12 @@ def command(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     calls: list[tuple[Path, list[str]]] = []
     module, function = COMMANDS[request.param]
     fake = ModuleType(module)
-    setattr(fake, function, lambda path, overrides: calls.append((path, overrides)))
+
+    def train(path: Path, overrides: list[str]) -> Path:
+        calls.append((path, overrides))
+        return Path("runs/export")
+
+    setattr(fake, function, train)
     monkeypatch.setitem(sys.modules, module, fake)
     return request.param, calls
 
@@ -39,6 +44,7 @@ def test_training_is_given_the_file_and_the_changes(
         result = CliRunner().invoke(app, [name, str(config), *changes])
         assert result.exit_code == 0, result.output
         assert calls.pop() == (config, changes)
+        assert result.output.endswith("is in runs/export\n")
 
 
 @pytest.mark.parametrize("change", ["steps", "=7", "--steps=7"])

@@ -62,12 +62,14 @@ def test_every_parameter_gets_a_gradient_and_the_target_is_the_score(config):
     for module in modules.values():
         for parameter in module.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
-    batch = first_batch(recipe)
     targets = []
+
+    def denoise(x, text):
+        targets.append((x, text))
+        return modules["denoiser"](x, text)
+
     told = recipe.backward(
-        modules | {"denoiser": lambda x, text: targets.append((x, text)) or modules["denoiser"](x, text)},
-        batch,
-        lambda loss: loss.backward(),
+        modules | {"denoiser": denoise}, first_batch(recipe), lambda loss: loss.backward()
     )
     for name, module in modules.items():
         missing = [key for key, p in module.named_parameters() if p.grad is None]
@@ -104,4 +106,4 @@ def test_a_cache_of_another_codec_is_refused(config, tmp_path):
     torch.manual_seed(1)
     tiny_vae().save_pretrained(tmp_path / "vae")
     with pytest.raises(ValueError, match="another codec"):
-        FlowRecipe(load_config(FlowSettings, config, [f"vae={tmp_path}/vae"]))
+        first_batch(FlowRecipe(load_config(FlowSettings, config, [f"vae={tmp_path}/vae"])))

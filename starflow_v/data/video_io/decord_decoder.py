@@ -5,12 +5,11 @@ behind PyAV: PyAV opens each file first, so its list of formats guards decord to
 decord 0.6 garbles, pictures that the metadata turns and pictures a few pixels wide.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from starflow_v.data.video_io.frames import TimedFrame, VideoInfo
+from starflow_v.data.video_io.frames import TimedFrame, TimedFrames, VideoInfo
 from starflow_v.data.video_io.pyav_decoder import PyAVDecoder
 from starflow_v.data.video_io.safety import MediaError, MediaLimits, PathLike
 
@@ -24,7 +23,7 @@ class DecordDecoder:
     def probe(self, path: PathLike, *, limits: MediaLimits) -> VideoInfo:
         return self.fallback.probe(path, limits=limits)
 
-    def frames(self, path: PathLike, *, start: float, limits: MediaLimits) -> Iterator[TimedFrame]:
+    def frames(self, path: PathLike, *, start: float, limits: MediaLimits) -> TimedFrames:
         decord = _decord()
         info = self.probe(path, limits=limits)
         try:
@@ -37,8 +36,7 @@ class DecordDecoder:
             first = max(0, int((times[:, 0] <= start).sum()) - 1)
             for index in range(first, len(reader)):
                 begin, end = times[index].tolist()
-                pixels = reader[index].asnumpy()
-                yield TimedFrame(begin, end - begin, lambda pixels=pixels: pixels)
+                yield TimedFrame(begin, end - begin, reader[index].asnumpy)
         except (decord.DECORDError, IndexError, RuntimeError) as error:
             raise MediaError(f"{path}: decord cannot read it. Try PyAVDecoder().") from error
 

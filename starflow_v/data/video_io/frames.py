@@ -1,6 +1,6 @@
 """The words that readers share: a frame and its time, a clip's facts, a decoder of files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeAlias
@@ -33,6 +33,10 @@ class TimedFrame:
     @property
     def end(self) -> float:
         return self.time + self.duration
+
+
+TimedFrames: TypeAlias = Generator[TimedFrame, None, None]
+"""Frames of an open file; closing the generator closes the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +72,9 @@ class Decoder(Protocol):
         """The facts of a clip, without decoding it."""
         ...
 
-    def frames(self, path: PathLike, *, start: float, limits: MediaLimits) -> Iterator[TimedFrame]:
+    def frames(self, path: PathLike, *, start: float, limits: MediaLimits) -> TimedFrames:
         """The frames in the order of their times; the first one is on screen at `start` or before.
 
-        One frame is in memory at a time; the file is closed when the iterator ends or is closed.
+        One frame is in memory at a time; the file is closed when the generator ends or is closed.
         """
         ...

@@ -1,6 +1,6 @@
 """Clips as arrays: at once, or frame by frame in constant memory."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -47,7 +47,7 @@ def iter_frames(
     size: tuple[int, int] | None = None,
     decoder: Decoder = PYAV,
     limits: MediaLimits = LIMITS,
-) -> Iterator[Frame]:
+) -> Generator[Frame, None, None]:
     """Frames (H,W,3) of a clip, one at a time.
 
     Args:
@@ -67,7 +67,7 @@ def iter_frames(
             f"{path}: got fps={fps}, start={start}, num_frames={num_frames}; the rate must be"
             " above 0, the start 0 or later, and at least 1 frame asked for."
         )
-    with closing(decoder.frames(path, start=start, limits=limits)) as timed:  # type: ignore[type-var]
+    with closing(decoder.frames(path, start=start, limits=limits)) as timed:
         frames = native(timed, start=start) if fps is None else resample(timed, fps, start=start)
         count = 0
         for count, frame in enumerate(islice(frames, num_frames), start=1):

@@ -3,8 +3,10 @@
 import importlib.util
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from starflow_v.data.video_io import (
     Decoder,
@@ -68,12 +70,19 @@ def test_start_and_num_frames(tmp_path: Path, decoder: Decoder, start: float) ->
     assert levels_of(as_is.frames) == [RAMP[i] for i in range(8) if i / 10 >= start - 1e-6]
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi", "flv", "ts"])
+def test_a_start_within_a_long_clip(tmp_path: Path, suffix: str) -> None:
+    """A transport stream has no index: a jump lands between key frames, on gray rubbish."""
+    levels = [10 * (i % 20) for i in range(400)]  # x264 sets a key frame every 250
+    path = make_video(tmp_path / f"long.{suffix}", gray_clip(levels), fps=30)
+    for start in (0.0, 3.3, 12.0):
+        assert levels_of(read_video(path, fps=30, start=start).frames) == levels[int(start * 30) :]
+
+
 def test_a_start_within_a_long_clip_is_reached_by_a_jump(tmp_path: Path) -> None:
-    levels = [10 * (i % 20) for i in range(600)]  # x264 sets a key frame every 250
-    path = make_video(tmp_path / "long.mp4", gray_clip(levels), fps=30)
-    decoded = list(PyAVDecoder().frames(path, start=19.5, limits=MediaLimits()))
-    assert len(decoded) <= 250 and decoded[0].time <= 19.5
-    assert levels_of(read_video(path, fps=30, start=19.5).frames) == levels[585:]
+    path = make_video(tmp_path / "long.mp4", gray_clip([60] * 400), fps=30)
+    decoded = list(PyAVDecoder().frames(path, start=12.0, limits=MediaLimits()))
+    assert len(decoded) == 150 and decoded[0].time == pytest.approx(250 / 30)
 
 
 @every_decoder
@@ -109,7 +118,7 @@ def test_frames_come_one_at_a_time(tmp_path: Path) -> None:
     path = make_video(tmp_path / "ramp.mp4", gray_clip(RAMP))
     frames = iter_frames(path)
     assert levels_of(np.stack([next(frames), next(frames)])) == RAMP[:2]
-    frames.close()  # type: ignore[attr-defined]
+    frames.close()
     path.unlink()  # nobody holds it open
 
 
@@ -147,6 +156,19 @@ def test_sound_alone_is_no_video(tmp_path: Path, decoder: Decoder) -> None:
     path = make_video(tmp_path / "song.mp4", gray_clip([]), sound=(0, 1))
     with pytest.raises(MediaError, match="only sound"):
         read_video(path, decoder=decoder)
+
+
+def test_a_songs_cover_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 16, 16, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        picture = av.VideoFrame.from_ndarray(gray_clip([60])[0]).reformat(format="yuvj420p")
+        container.mux(cover.encode(picture))
+        container.mux(cover.encode(None))
+    with pytest.raises(MediaError, match="no pictures"):
+        read_video(path)
 
 
 def test_limits_are_kept(tmp_path: Path) -> None:

@@ -1,0 +1,206 @@
+"""Released checkpoints: every key has its place, and what does not fit is named."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import ModelMixin
+from safetensors.torch import load_file
+from torch import Tensor
+
+from starflow_v.checkpoints import convert_released
+from starflow_v.checkpoints.released import (
+    DEAD_BUFFERS,
+    denoiser_names,
+    flow_names,
+    released_models,
+)
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+SHARED = {
+    "patch_size": 1,
+    "channels": 3072,
+    "num_blocks": 6,
+    "layers_per_block": [2, 2, 2, 2, 2, 24],
+    "head_dim": 64,
+    "pt_seq_len": 32,
+    "txt_dim": 2048,
+    "soft_clip": 4,
+}
+IMAGE_3B = SHARED | {"in_channels": 4, "txt_size": 128}
+VIDEO_7B = SHARED | {
+    "in_channels": 48,
+    "top_block_channels": 4096,
+    "txt_size": 256,
+    "learnable_self_denoiser": True,
+    "conditional_denoiser": True,
+    "temporal_causal": 2,
+    "shallow_block_local": True,
+    "denoiser_window": 10,
+}
+RELEASED = {"starflow_3b_keys": IMAGE_3B, "starflow_v_7b_keys": VIDEO_7B}
+
+
+def shapes(name: str) -> dict[str, tuple[int, ...]]:
+    """Keys and shapes of a released checkpoint, without its dead buffers."""
+    table = json.loads((GOLDEN / f"{name}.json").read_text("utf-8"))
+    return {key: tuple(shape) for key, shape in table.items() if not DEAD_BUFFERS.fullmatch(key)}
+
+
+def settings(model: ModelMixin) -> dict[str, Any]:
+    """A model's arguments as its config.json has them."""
+    config = json.loads(json.dumps(dict(model.config)))
+    return {key: value for key, value in config.items() if not key.startswith("_")}
+
+
+def on_meta(name: str) -> dict[str, Tensor]:
+    return {key: torch.empty(shape, device="meta") for key, shape in shapes(name).items()}
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_every_released_key_is_one_of_our_parameters(name: str) -> None:
+    flow, denoiser = released_models(RELEASED[name])
+    tables = [(flow, flow_names(flow))]
+    if denoiser is not None:
+        tables.append((denoiser, denoiser_names(denoiser)))
+    pairs = [
+        (names[key], tuple(tensor.shape))
+        for model, names in tables
+        for key, tensor in model.state_dict().items()
+    ]
+    ours = dict(pairs)
+    assert ours == shapes(name)
+    assert len(ours) == len(pairs), "two parameters share a released name"
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_released_tables_convert(name: str) -> None:
+    flow, denoiser = convert_released(on_meta(name), RELEASED[name])
+    assert (denoiser is None) == (name == "starflow_3b_keys")
+    assert not flow.training
+    assert all(weight.requires_grad for weight in flow.parameters())
+
+
+def test_the_7b_models_are_the_defaults() -> None:
+    flow, denoiser = released_models(VIDEO_7B)
+    assert denoiser is not None
+    for model in (flow, denoiser):
+        with torch.device("meta"):
+            default = type(model)()
+        assert settings(model) == settings(default)
+
+
+def test_dead_buffers_and_nothing_else_is_dropped() -> None:
+    table = json.loads((GOLDEN / "starflow_v_7b_keys.json").read_text("utf-8"))
+    dead = sorted(table.keys() - shapes("starflow_v_7b_keys").keys())
+    assert dead == [
+        *(f"blocks.{block}.attn_mask" for block in range(6)),
+        "feat_rope.freqs_cos",
+        "feat_rope.freqs_sin",
+        "var",
+    ]
+    for key in ("blocks.0.variance", "var.weight", "feat_rope.freqs", "attn_mask_of_mine"):
+        assert not DEAD_BUFFERS.fullmatch(key)
+
+
+@pytest.fixture(scope="module")
+def golden() -> tuple[dict[str, Tensor], dict[str, Any]]:
+    arguments = json.loads((GOLDEN / "video" / "meta.json").read_text("utf-8"))["model"]
+    return load_file(GOLDEN / "video" / "checkpoint.safetensors"), arguments
+
+
+def test_weights_are_used_without_a_copy(golden: tuple[dict[str, Tensor], dict[str, Any]]) -> None:
+    weights, arguments = golden
+    flow, denoiser = convert_released(weights, arguments)
+    assert denoiser is not None
+    start = flow.shallow.blocks[0].start
+    assert start.data_ptr() == weights["blocks.0.sos_embed"].data_ptr()
+    output = denoiser.output.weight
+    assert output.data_ptr() == weights["learnable_self_denoiser.proj_out.weight"].data_ptr()
+
+
+def without(key: str) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
+    return lambda weights: {name: t for name, t in weights.items() if name != key}
+
+
+def plus(key: str, *shape: int) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
+    return lambda weights: {**weights, key: torch.zeros(shape)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without("blocks.3.proj_txt.weight"), "missing key blocks.3.proj_txt.weight"),
+        (
+            without("learnable_self_denoiser.final_norm.weight"),
+            "missing key learnable_self_denoiser.final_norm.weight",
+        ),
+        (plus("blocks.0.extra", 1), "surplus key blocks.0.extra"),
+        (plus("blocks.4.sos_embed", 1, 1, 6), "surplus key blocks.4.sos_embed"),
+        (plus("blocks.0.proj_txt.weight", 32, 12), "surplus key blocks.0.proj_txt.weight"),
+        (plus("blocks.0.start", 1, 1, 6), "surplus key blocks.0.start"),
+        (plus("flow.shallow.blocks.0.start", 1, 1, 6), "surplus key flow.shallow.blocks.0.start"),
+        (
+            plus("blocks.0.proj_in.bias", 31),
+            r"blocks.0.proj_in.bias has shape \(31,\), expected \(32,\)",
+        ),
+    ],
+)
+def test_a_key_that_does_not_fit_is_named(
+    golden: tuple[dict[str, Tensor], dict[str, Any]],
+    change: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
+    message: str,
+) -> None:
+    weights, arguments = golden
+    with pytest.raises(ValueError, match=message):
+        convert_released(change(weights), arguments)
+
+
+def test_many_problems_are_counted(golden: tuple[dict[str, Tensor], dict[str, Any]]) -> None:
+    _, arguments = golden
+    with pytest.raises(ValueError, match=r"missing key blocks.0.*; and \d+ more"):
+        convert_released({}, arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rope": False}, "rope=False is not supported.*expected True"),
+        ({"seq_order": "R2L"}, "seq_order='R2L' is not supported.*expected 'L2R'"),
+        ({"use_softplus": False}, "use_softplus=False"),
+        ({"use_final_norm": False}, "use_final_norm=False"),
+        ({"temporal_causal": 1}, "temporal_causal=1 is not supported.*expected 2"),
+        ({"shallow_block_local": False}, "shallow_block_local=False"),
+        ({"cond_top_only": False}, "cond_top_only=False"),
+        ({"sos": False}, "sos=False"),
+        ({"num_blocks": 5}, r"layers_per_block=\[2, .*\] does not fit num_blocks=5"),
+    ],
+)
+def test_arguments_of_another_architecture_are_refused(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        released_models(VIDEO_7B | changes)
+
+
+@pytest.mark.parametrize("name", ["in_channels", "soft_clip", "txt_dim", "denoiser_window"])
+def test_a_missing_argument_is_named(name: str) -> None:
+    arguments = {key: value for key, value in VIDEO_7B.items() if key != name}
+    with pytest.raises(ValueError, match=f"arguments lack {name}"):
+        released_models(arguments)
+
+
+def test_an_unconditional_denoiser_has_no_text() -> None:
+    _, denoiser = released_models(VIDEO_7B | {"conditional_denoiser": False})
+    assert denoiser is not None
+    assert denoiser.text_input is None
+
+
+def test_a_model_without_text_needs_no_width_of_it() -> None:
+    arguments = {key: value for key, value in IMAGE_3B.items() if not key.startswith("txt")}
+    flow, _ = released_models(arguments)
+    assert flow.deep.block.text_input is None

@@ -1,0 +1,105 @@
+"""Stages on a stream of frames: chunks of a long video, laziness, costs."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from starflow_v import ContextWindow
+from starflow_v.sampling.noise import noise_frames, seed_children
+from starflow_v.sampling.stages import DenoiseStage, gather, one_by_one
+
+
+class Marker:
+    """Stands for a denoiser: adds to each frame the largest frame number that it may look at."""
+
+    def __init__(self, lookahead: int) -> None:
+        self.lookahead = lookahead
+        self.chunks: list[int] = []
+
+    def denoise_frames(self, frames: Iterator[Tensor], text: Tensor | None) -> Iterator[Tensor]:
+        seen: list[Tensor] = []
+        done = 0
+        for frame in frames:
+            seen.append(frame)
+            if len(seen) > self.lookahead:
+                yield seen[done] + 1000 * frame
+                done += 1
+        self.chunks.append(len(seen))
+        for frame in seen[done:]:
+            yield frame + 1000 * seen[-1]
+
+
+def numbered(count: int) -> list[Tensor]:
+    return [torch.full((1, 1, 1, 1, 1), float(index)) for index in range(count)]
+
+
+def run(denoiser: Marker, count: int, window: ContextWindow | None) -> list[float]:
+    stage = DenoiseStage(denoiser, None, window)
+    return [float(frame) for frame in stage(iter(numbered(count)))]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 6, 7, 12, 13, 23])
+@pytest.mark.parametrize(("lookahead", "frames"), [(0, 5), (1, 5), (2, 5), (4, 5), (1, 2), (8, 5)])
+def test_every_frame_is_cleaned_once_and_sees_its_lookahead(count, lookahead, frames):
+    denoiser = Marker(lookahead)
+    window = ContextWindow(frames, frames - 1)
+    cleaned = run(denoiser, count, window)
+    reach = min(lookahead, frames - 1)
+    for index, value in enumerate(cleaned):
+        newest, frame = divmod(value, 1000)
+        assert frame == index
+        assert min(index + reach, count - 1) <= newest
+    assert len(cleaned) == count
+    assert max(denoiser.chunks, default=0) <= frames
+
+
+def test_without_a_window_there_is_one_chunk():
+    denoiser = Marker(1)
+    run(denoiser, 30, None)
+    assert denoiser.chunks == [30]
+
+
+def test_the_denoise_stage_waits_for_its_lookahead_only():
+    taken = []
+
+    def source() -> Iterator[Tensor]:
+        for frame in numbered(20):
+            taken.append(1)
+            yield frame
+
+    stream = DenoiseStage(Marker(1), None, ContextWindow(8, 4))(source())
+    for expected in range(2, 9):
+        next(stream)
+        assert len(taken) == expected
+
+
+def test_gather_and_one_by_one_undo_each_other():
+    frames = numbered(5)
+    (whole,) = gather(iter(frames))
+    assert whole.shape == (1, 5, 1, 1, 1)
+    assert_close(list(one_by_one(iter([whole]))), frames)
+    assert list(gather(iter([]))) == []
+
+
+def test_noise_depends_on_neither_batch_nor_length():
+    def draw(seeds: list[int], frames: int) -> Tensor:
+        children = seed_children([torch.Generator().manual_seed(s) for s in seeds], len(seeds))
+        stream = noise_frames(children, (2, 3, 4), frames=frames, device=torch.device("cpu"))
+        return torch.cat(list(stream), dim=1)
+
+    both = draw([3, 4], 5)
+    assert both.shape == (2, 5, 2, 3, 4)
+    assert_close(draw([4], 2)[0], both[1, :2])
+    assert abs(float(draw([0], 400).std()) - 1) < 0.05
+
+
+def test_one_generator_serves_all_samples_in_order():
+    def seeds(count: int) -> list[int]:
+        parent = torch.Generator().manual_seed(7)
+        return [child.initial_seed() for child in seed_children(parent, count)]
+
+    assert seeds(3)[:2] == seeds(2)
+    assert len(set(seeds(3))) == 3

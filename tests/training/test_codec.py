@@ -1,0 +1,141 @@
+"""Training a tiny codec: its forward pass, its curriculum, its exported folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKLWan
+
+from starflow_v.config import load_config
+from starflow_v.training.autoencoder import Autoencoder, AutoencoderSettings, latent_statistics
+from starflow_v.training.codec import (
+    CodecRecipe,
+    CodecSettings,
+    export_codec,
+    held_out_clips,
+    train_codec,
+)
+from starflow_v.training.recipe import Share
+from starflow_v.training.reconstruction import detail_mask, psnr, reconstruction_loss
+from starflow_v.vae import codec_for
+
+CONFIG = Path(__file__).parents[2] / "configs/embedded_vae.yaml"
+TINY = [
+    "model.base_dim=8",
+    "model.channels=6",
+    "trainer.steps=6",
+    "trainer.log_every=1",
+    "trainer.save_every=3",
+    "trainer.evaluate_every=6",
+    "trainer.threads=null",
+    "data.num_frames=9",
+    "data.height=32",
+    "data.width=32",
+    "curriculum=[{steps: 2, frames: 1, batch_size: 4}, {steps: 1, frames: 5, batch_size: 2}]",
+]
+
+
+def tiny_settings(folder: Path, *more: str) -> CodecSettings:
+    return load_config(CodecSettings, CONFIG, [*TINY, f"trainer.folder={folder}", *more])
+
+
+def test_shipped_configuration_is_valid() -> None:
+    settings = load_config(CodecSettings, CONFIG)
+    assert settings.model.channels == 48
+    assert settings.curriculum[-1].frames == settings.data.num_frames
+
+
+@torch.no_grad()
+def test_forward_is_decode_of_encode() -> None:
+    torch.manual_seed(0)
+    vae = AutoencoderSettings(channels=6, base_dim=8).build()
+    frames = torch.rand(2, 9, 3, 32, 32) * 2 - 1
+    reconstruction, latents = Autoencoder(vae)(frames, torch.zeros(2, 3, 6, 2, 2))
+    codec = codec_for(vae)
+    torch.testing.assert_close(latents, codec.encode(frames), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(reconstruction.clamp(-1, 1), codec.decode(latents), atol=1e-5, rtol=1e-5)
+
+
+def test_noise_is_relative_to_the_latents_spread() -> None:
+    vae = AutoencoderSettings(channels=6, base_dim=8).build()
+    seen = []
+    vae.post_quant_conv.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    frames, noise = torch.rand(2, 5, 3, 32, 32), torch.randn(2, 2, 6, 2, 2)
+    with torch.no_grad():
+        _, latents = Autoencoder(vae)(frames, noise)
+    spread = latents.std((0, 1, 3, 4), keepdim=True)
+    torch.testing.assert_close(torch.cat(seen, 2).transpose(1, 2), latents + spread * noise)
+
+
+def test_detail_is_where_colours_change() -> None:
+    frames = torch.zeros(1, 1, 3, 16, 16)
+    assert detail_mask(frames).sum() == 0
+    frames[..., 8:] = 1.0
+    mask = detail_mask(frames)[0, 0, 0]
+    assert mask[:, 5:10].all() and not mask[:, :5].any() and not mask[:, 10:].any()
+
+
+def test_loss_and_psnr() -> None:
+    frames = torch.zeros(2, 1, 3, 8, 8)
+    assert reconstruction_loss(frames, frames) == 0
+    torch.testing.assert_close(reconstruction_loss(frames + 0.1, frames), torch.tensor(0.1 + 2 * 0.01))
+    torch.testing.assert_close(psnr(frames + 0.2, frames), torch.full((2,), 20.0))
+
+
+def test_batches_depend_on_step_and_number_alone(tmp_path: Path) -> None:
+    recipe = CodecRecipe(tiny_settings(tmp_path))
+    whole = next(recipe.batches([Share(step=1, samples=range(4))]))
+    parts = list(recipe.batches([Share(step=1, samples=range(2)), Share(step=1, samples=range(2, 4))]))
+    assert whole.frames.shape == (4, 1, 3, 32, 32) and whole.noise.shape == (4, 1, 6, 2, 2)
+    assert torch.equal(whole.frames, torch.cat([it.frames for it in parts]))
+    assert torch.equal(whole.noise, torch.cat([it.noise for it in parts]))
+    assert [recipe.stage(step).frames for step in (0, 1, 2, 3, 99)] == [1, 1, 5, 5, 5]
+
+
+def test_trains_exports_and_resumes(tmp_path: Path) -> None:
+    overrides = [*TINY, f"trainer.folder={tmp_path}"]
+    folder = train_codec(CONFIG, overrides)
+    vae = AutoencoderKLWan.from_pretrained(folder)
+    statistics = json.loads((folder / "statistics.json").read_text())
+    assert vae.config.latents_std == statistics["std"]
+    latents = codec_for(vae).encode(next(held_out_clips(tiny_settings(tmp_path).data, count=4, batch=4)))
+    assert latents.shape == (4, 3, 6, 2, 2)
+    assert 0.3 < latents.std() < 3
+    assert (tmp_path / "samples/step-00000006/clips.png").is_file()
+    assert export_codec(CONFIG, overrides) == folder
+
+
+def test_export_needs_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no checkpoint in"):
+        export_codec(CONFIG, [*TINY, f"trainer.folder={tmp_path}"])
+
+
+def test_frozen_encoder_keeps_its_latents(tmp_path: Path) -> None:
+    settings = tiny_settings(tmp_path, "freeze_encoder=true")
+    recipe = CodecRecipe(settings)
+    batch = next(recipe.batches([Share(step=3, samples=range(2))]))
+    recipe.backward({"codec": recipe.model}, batch, torch.Tensor.backward)
+    vae = recipe.model.vae
+    assert all(it.grad is None for it in [*vae.encoder.parameters(), *vae.quant_conv.parameters()])
+    assert any(it.grad is not None for it in vae.decoder.parameters())
+
+
+def test_statistics_make_latents_standard(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    vae = AutoencoderSettings(channels=6, base_dim=8).build()
+    clips = list(held_out_clips(tiny_settings(tmp_path).data, count=8, batch=4))
+    statistics = latent_statistics(vae, clips)
+    vae.register_to_config(latents_mean=statistics.mean, latents_std=statistics.std)
+    codec = codec_for(vae, temporal_scale=statistics.temporal_scale)
+    latents = torch.cat([codec.encode(it) for it in clips]).detach()
+    torch.testing.assert_close(latents[:, :1].std(), latents[:, 1:].std(), rtol=1e-3, atol=0)
+
+
+def test_bad_settings(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="export_dtype"):
+        tiny_settings(tmp_path, "export_dtype=int8")
+    with pytest.raises(ValueError, match="at least one stage"):
+        tiny_settings(tmp_path, "curriculum=[]")

@@ -1,0 +1,186 @@
+"""The engine: learning, resuming, stopping, sharing, refusing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from starflow_v.training.checkpoint import list_checkpoints
+from starflow_v.training.trainer import Trainer, TrainingFailedError
+from tests.training.toy import ToyRecipe, toy_settings
+
+Losses = Callable[[Path], dict[int, tuple[float, float]]]
+ROOT = Path(__file__).parents[2]
+
+
+class Crash(Exception):
+    """Power failure."""
+
+
+class Crashing(ToyRecipe):
+    """Fails in the middle of step 12, when the last checkpoint is two steps old."""
+
+    def batch_size(self, step: int) -> int:
+        if step == 12:
+            raise Crash
+        return super().batch_size(step)
+
+
+def test_learns_and_writes(tmp_path: Path, losses: Losses) -> None:
+    assert Trainer(ToyRecipe(), toy_settings(tmp_path, steps=60)).run() == 60
+    told = losses(tmp_path)
+    assert list(told) == list(range(1, 61))
+    early, late = ([told[i][0] for i in steps] for steps in (range(1, 6), range(56, 61)))
+    assert sum(late) < 0.3 * sum(early)
+    assert (tmp_path / "samples/step-00000010/sample.txt").read_text() == "10"
+    assert [it.name for it in list_checkpoints(tmp_path / "checkpoints")] == ["step-00000055", "step-00000060"]
+
+
+def test_resumed_equals_uninterrupted(tmp_path: Path, losses: Losses) -> None:
+    """Also with an outlier's history, dropout, momentum and both networks' averages in between."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    first = Trainer(ToyRecipe(poison=range(3, 5)), toy_settings(whole))
+    first.run()
+    with pytest.raises(Crash):
+        Trainer(Crashing(poison=range(3, 5)), toy_settings(broken)).run()
+    second = Trainer(ToyRecipe(poison=range(3, 5)), toy_settings(broken))
+    assert second.run() == 20
+    assert losses(broken) == pytest.approx(losses(whole), rel=0, abs=0, nan_ok=True)
+    for name, part in first.parts.items():
+        for key, value in part.average.average.items():
+            assert torch.equal(value, second.parts[name].average.average[key])
+
+
+def test_a_time_limit_saves_and_a_new_start_goes_on(tmp_path: Path) -> None:
+    stopped = Trainer(ToyRecipe(), toy_settings(tmp_path, steps=100_000, max_seconds=0.2)).run()
+    assert 0 < stopped < 100_000
+    again = Trainer(ToyRecipe(), toy_settings(tmp_path, steps=stopped + 3))
+    assert again.resume() and again.step == stopped
+    assert again.run() == stopped + 3
+
+
+def test_micro_batches_equal_one_batch(tmp_path: Path) -> None:
+    runs = []
+    for count in (1, 4):
+        recipe = ToyRecipe()
+        for part in recipe.parts.values():
+            part.module.eval()
+        Trainer(recipe, toy_settings(tmp_path / str(count), accumulation=count, steps=8)).run()
+        runs.append(recipe)
+    for one, other in zip(
+        runs[0].parts["teacher"].module.parameters(),
+        runs[1].parts["teacher"].module.parameters(),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    assert runs[0].seen == runs[1].seen
+
+
+def test_steps_that_are_not_finite_are_skipped(tmp_path: Path) -> None:
+    trainer = Trainer(ToyRecipe(poison=range(3, 6)), toy_settings(tmp_path))
+    trainer.run()
+    assert trainer.parts["teacher"].guard.not_finite == 3
+    assert all(torch.isfinite(p).all() for p in trainer.parts["teacher"].module.parameters())
+
+
+def test_too_many_in_a_row_stop_the_run(tmp_path: Path) -> None:
+    trainer = Trainer(ToyRecipe(poison=range(7, 99)), toy_settings(tmp_path, max_not_finite=4))
+    with pytest.raises(TrainingFailedError, match=r"last 4 gradients of 'teacher'.*step-00000005"):
+        trainer.run()
+    assert trainer.step == 11
+
+
+def test_averages_are_what_is_evaluated_and_exported(tmp_path: Path) -> None:
+    trainer = Trainer(ToyRecipe(), toy_settings(tmp_path))
+    trainer.run()
+    part = trainer.parts["pupil"]
+    own = part.module.weight.detach().clone()
+    with trainer.averaged():
+        assert torch.equal(part.module.weight, part.average.average["weight"])
+        assert not part.module.training
+    assert torch.equal(part.module.weight, own)
+    assert not torch.equal(own, part.average.average["weight"])
+    assert part.module.training
+
+
+def test_another_model_or_seed_is_refused(tmp_path: Path) -> None:
+    Trainer(ToyRecipe(), toy_settings(tmp_path, steps=5)).run()
+    with pytest.raises(ValueError, match="seed 0, this run has seed 1"):
+        Trainer(ToyRecipe(), toy_settings(tmp_path, seed=1)).run()
+    wider = ToyRecipe()
+    linear = torch.nn.Linear(3, 5)
+    part = wider.parts["pupil"]
+    wider.parts = {**wider.parts, "pupil": type(part)(module=linear, optimizer=torch.optim.AdamW(linear.parameters()))}
+    with pytest.raises(ValueError, match=r"'weight' has the shape \(3, 3\) in the checkpoint and \(5, 3\)"):
+        Trainer(wider, toy_settings(tmp_path)).run()
+
+
+def test_a_batch_that_cannot_be_shared(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="choose a multiple of 3"):
+        Trainer(ToyRecipe(), toy_settings(tmp_path, accumulation=3)).run()
+
+
+@pytest.mark.parametrize("change", [{"steps": 0}, {"precision": "fp8"}, {"keep": 0}])
+def test_bad_settings(tmp_path: Path, change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(change))):
+        toy_settings(tmp_path, **change)
+
+
+RUN = """
+import sys, time
+from pathlib import Path
+from starflow_v.training.trainer import Trainer
+from tests.training.toy import ToyRecipe, toy_settings
+
+class Slow(ToyRecipe):
+    def batch_size(self, step):
+        time.sleep(float(sys.argv[3]))
+        return super().batch_size(step)
+
+Trainer(Slow(), toy_settings(Path(sys.argv[1]), steps=int(sys.argv[2]))).run()
+"""
+
+
+def command(folder: Path, *, steps: int, pause: float = 0.0) -> list[str]:
+    return [sys.executable, "-c", RUN, str(folder), str(steps), str(pause)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_and_resumed(tmp_path: Path, losses: Losses, kind: signal.Signals) -> None:
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen(command(killed, steps=20, pause=0.1), cwd=ROOT)
+    while not (killed / "log.jsonl").exists() or len(losses(killed)) < 8:
+        time.sleep(0.05)
+    process.send_signal(kind)
+    process.wait()
+    done = int(list_checkpoints(killed / "checkpoints")[-1].name.removeprefix("step-"))
+    assert done == 5 if kind is signal.SIGKILL else done >= 8
+    for folder in (killed, whole):
+        subprocess.run(command(folder, steps=20), cwd=ROOT, check=True)
+    assert losses(killed) == losses(whole)
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(tmp_path: Path, losses: Losses) -> None:
+    script = tmp_path / "run.py"
+    # Dropout draws from each process's own generator: without it, both runs compute the same.
+    script.write_text(f"import torch\ntorch.nn.Dropout.forward = lambda self, x: x\n{RUN}")
+    arguments = [str(script), str(tmp_path / "two"), "10", "0"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29517"]
+    subprocess.run([sys.executable, *launch, *arguments], env=environment, check=True)
+    arguments[1] = str(tmp_path / "one")
+    subprocess.run([sys.executable, *arguments], env=environment, check=True)
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert list(two) == list(range(1, 11))
+    for step, values in one.items():
+        assert two[step] == pytest.approx(values, rel=1e-4)
