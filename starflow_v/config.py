@@ -1,18 +1,19 @@
 """Configuration: frozen dataclasses, filled from a YAML file and `key=value` overrides.
 
-A configuration is a frozen, keyword-only dataclass whose fields are numbers, strings, lists, dictionaries or other such
-dataclasses. This file is the only one that knows OmegaConf, which reads YAML, resolves `${...}` and converts types:
+A configuration is a frozen, keyword-only dataclass whose fields are numbers, strings, lists,
+dictionaries or other such dataclasses. This file is the only one that knows OmegaConf, which reads
+YAML, resolves `${...}` and converts types:
 
     settings = load_config(CodecSettings, "configs/embedded_vae.yaml", ["trainer.steps=100"])
 
-A key that the dataclass does not have is an error that names the nearest one that it has: a misspelt learning rate
-must not train for an hour with the default.
+A key that the dataclass does not have is an error that names the nearest one that it has: a
+misspelt learning rate must not train for an hour with the default.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -24,20 +25,18 @@ from yaml import YAMLError
 T = TypeVar("T")
 
 
-def load_config(schema: type[T], path: str | Path | None = None, overrides: Sequence[str] = ()) -> T:
-    """Fill `schema` from a YAML file (None: defaults alone), then from overrides such as `trainer.steps=100`."""
+def load_config(
+    schema: type[T], path: str | Path | None = None, overrides: Sequence[str] = ()
+) -> T:
+    """Fill `schema` from a YAML file (None: defaults alone), then from overrides `key=value`."""
     layers = [_read_yaml(Path(path))] if path is not None else []
     layers += [_read_override(text) for text in overrides]
-    for layer in layers:
-        _check_keys(schema, OmegaConf.to_container(layer, resolve=False), prefix="")
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(schema), *layers)
-        loaded = OmegaConf.to_object(merged)
-    except OmegaConfBaseException as error:
-        source = f" of {path}" if path is not None else ""
-        raise ValueError(f"the configuration{source} does not fit: {error}") from error
-    assert isinstance(loaded, schema)
-    return loaded
+    return _fill(schema, layers, source=f" of {path}" if path is not None else "")
+
+
+def from_dictionary(schema: type[T], values: Mapping[str, Any]) -> T:
+    """What `to_dictionary` made, read back and checked."""
+    return _fill(schema, [OmegaConf.create(dict(values))], source="")
 
 
 def to_dictionary(settings: Any) -> dict[str, Any]:
@@ -48,6 +47,19 @@ def to_dictionary(settings: Any) -> dict[str, Any]:
 def to_yaml(settings: Any) -> str:
     """A configuration as the YAML text that `load_config` reads back."""
     return OmegaConf.to_yaml(OmegaConf.create(to_dictionary(settings)))
+
+
+def _fill(schema: type[T], layers: Sequence[DictConfig], *, source: str) -> T:
+    """The schema's defaults under the layers, later ones on top."""
+    for layer in layers:
+        _check_keys(schema, OmegaConf.to_container(layer, resolve=False), prefix="")
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(schema), *layers)
+        loaded = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        raise ValueError(f"the configuration{source} does not fit: {error}") from error
+    assert isinstance(loaded, schema)
+    return loaded
 
 
 def _read_yaml(path: Path) -> DictConfig:
@@ -71,7 +83,9 @@ def _read_override(text: str) -> DictConfig:
     try:
         return OmegaConf.from_dotlist([text])
     except (YAMLError, OmegaConfBaseException) as error:
-        raise ValueError(f"the value of the override {text!r} is not valid YAML: {error}") from error
+        raise ValueError(
+            f"the value of the override {text!r} is not valid YAML: {error}"
+        ) from error
 
 
 def _check_keys(schema: type, given: Any, prefix: str) -> None:
@@ -79,7 +93,7 @@ def _check_keys(schema: type, given: Any, prefix: str) -> None:
     if not isinstance(given, dict):
         return
     hints = get_type_hints(schema)
-    known = [field.name for field in fields(schema)]  # type: ignore[arg-type]
+    known = [field.name for field in fields(schema)]
     for key, value in given.items():
         if key not in known:
             raise ValueError(_unknown_key(str(key), known, prefix))
@@ -91,7 +105,8 @@ def _check_keys(schema: type, given: Any, prefix: str) -> None:
 
 
 def _inner_dataclass(hint: Any) -> type | None:
-    """The dataclass named in a type such as `Model`, `Model | None` or `list[Model]`, if there is one."""
+    """The dataclass named in a type such as `Model`, `Model | None` or `list[Model]`, if there is
+    one."""
     if is_dataclass(hint):
         return hint  # type: ignore[return-value]
     if get_origin(hint) is dict:
@@ -102,5 +117,9 @@ def _inner_dataclass(hint: Any) -> type | None:
 def _unknown_key(key: str, known: list[str], prefix: str) -> str:
     """The message for a key nobody knows, with the nearest known ones."""
     near = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
-    advice = f"did you mean {' or '.join(prefix + name for name in near)}?" if near else f"known here: {', '.join(known)}"
+    advice = (
+        f"did you mean {' or '.join(prefix + name for name in near)}?"
+        if near
+        else f"known here: {', '.join(known)}"
+    )
     return f"unknown configuration key {prefix + key!r}: {advice}"

@@ -42,8 +42,12 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def test_file_then_overrides(tmp_path: Path) -> None:
-    path = written(tmp_path, "required: 3\noptimizer: {lr: 0.1}\nstages:\n  - {frames: 5}\nweights: {a: 1}\n")
-    loaded = load_config(Outer, path, ["optimizer.lr=1e-4", "limit=2.5", "optimizer.betas=[0.8,0.9]"])
+    path = written(
+        tmp_path, "required: 3\noptimizer: {lr: 0.1}\nstages:\n  - {frames: 5}\nweights: {a: 1}\n"
+    )
+    loaded = load_config(
+        Outer, path, ["optimizer.lr=1e-4", "limit=2.5", "optimizer.betas=[0.8,0.9]"]
+    )
     assert loaded == Outer(
         required=3,
         optimizer=Inner(lr=1e-4, betas=(0.8, 0.9)),
@@ -69,8 +73,14 @@ def test_written_is_read_back(tmp_path: Path) -> None:
     ("override", "message"),
     [
         ("optimzer.lr=1", "unknown configuration key 'optimzer': did you mean optimizer?"),
-        ("optimizer.lrr=1", "unknown configuration key 'optimizer.lrr': did you mean optimizer.lr?"),
-        ("stages=[{frame: 5}]", "unknown configuration key 'stages.frame': did you mean stages.frames?"),
+        (
+            "optimizer.lrr=1",
+            "unknown configuration key 'optimizer.lrr': did you mean optimizer.lr?",
+        ),
+        (
+            "stages=[{frame: 5}]",
+            "unknown configuration key 'stages.frame': did you mean stages.frames?",
+        ),
         ("qqqq=1", "known here: name, optimizer"),
         ("required=many", "many"),
         ("no-equals-sign", "key=value"),

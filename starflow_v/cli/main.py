@@ -5,6 +5,7 @@ import sys
 import typer
 
 from starflow_v import __version__
+from starflow_v.cli.export import export
 from starflow_v.cli.generate import generate
 from starflow_v.cli.info import info
 from starflow_v.cli.train import train
@@ -26,6 +27,7 @@ app.command()(generate)
 app.command()(info)
 app.command()(train)
 app.command("train-vae")(train_vae)
+app.command()(export)
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ def _clearest(alpha: Array, count: int) -> NDArray[np.intp]:
     area = alpha.sum((1, 2))
     border = sum(alpha[:, edge].sum(1) + alpha[:, :, edge].sum(1) for edge in (0, -1))
     order = np.argsort(-area / (1 + border))[:count]
-    return order[area[order] > 0.25 * area.max()]
+    return order[area[order] > 0.25 * area[order].max()]
 
 
 def _windows(alpha: Array, *, margin: int = 8) -> Array:

@@ -148,10 +148,10 @@ class DeepFlow(nn.Module):
 
 
 def _in_window(known: list[Tensor], window: Window) -> list[Tensor]:
-    """The frames that the window holds after so many known ones have passed through it."""
+    """The frames to begin with after so many known ones, in step with a run that made them."""
     beyond = len(known) - window.frames
-    if beyond <= 0:
+    if beyond < 0:
         return known
     step = window.frames - window.overlap
-    restart = window.frames + (beyond - 1) // step * step
+    restart = window.frames + beyond // step * step
     return window.carry(known[:restart]) + known[restart:]

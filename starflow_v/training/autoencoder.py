@@ -1,4 +1,5 @@
-"""The causal VAE as something to train: a small one, a forward pass there and back, its latents' statistics."""
+"""The causal VAE as something to train: a small one, a forward pass there and back, its latents'
+statistics."""
 
 from __future__ import annotations
 
@@ -27,12 +28,14 @@ class AutoencoderSettings:
     base_dim: int = 32
     """Width of the first level."""
     dim_mult: list[int] = field(default_factory=lambda: [1, 2, 2])
-    """Width of each level as a multiple of it; every level but the last halves the picture, the last two halve time."""
+    """Width of each level as a multiple of it; every level but the last halves the picture, the
+    last two halve time."""
     num_res_blocks: int = 1
     """Residual blocks a level."""
 
     def build(self) -> AutoencoderKLWan:
-        """A new one. Its residual branches start at zero, so that at first the shortcuts carry the picture."""
+        """A new one. Its residual branches start at zero, so that at first the shortcuts carry the
+        picture."""
         halvings = len(self.dim_mult) - 1
         vae = AutoencoderKLWan(
             base_dim=self.base_dim,
@@ -44,7 +47,7 @@ class AutoencoderSettings:
             in_channels=3 * self.patch_size**2,
             out_channels=3 * self.patch_size**2,
             patch_size=self.patch_size,
-            scale_factor_spatial=self.patch_size * 2**halvings,
+            scale_factor_spatial=self.spatial_factor,
             latents_mean=[0.0] * self.channels,
             latents_std=[1.0] * self.channels,
         )
@@ -56,6 +59,11 @@ class AutoencoderSettings:
                 nn.init.zeros_(module.proj.weight)
         return vae
 
+    @property
+    def spatial_factor(self) -> int:
+        """Pixel rows per latent row."""
+        return self.patch_size * 2 ** (len(self.dim_mult) - 1)
+
 
 class Autoencoder(nn.Module):
     """Frames there and back in one call, as the trainer needs it."""
@@ -65,13 +73,17 @@ class Autoencoder(nn.Module):
         self.vae = vae
 
     def forward(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames (B,F,3,H,W), noise (B,T,c,h,w) -> reconstruction like frames, raw latents like noise.
+        """Frames (B,F,3,H,W), noise (B,T,c,h,w) -> reconstruction like frames, raw latents like
+        noise.
 
-        The decoder sees latents + spread · noise, the spread being each channel's standard deviation in this batch:
-        nearby latents then mean similar clips, and no growth of the latents can escape the noise.
+        The decoder sees latents + spread · noise, the spread being each channel's standard
+        deviation in this batch: nearby latents then mean similar clips, and no growth of the
+        latents can escape the noise.
         """
         pixels = rearrange(frames, "b f c h w -> b c f h w")
-        latents = encode_moments(self.vae, pixels, piece=frames.shape[1]).float()[:, : noise.shape[2]]
+        latents = encode_moments(self.vae, pixels, piece=frames.shape[1]).float()[
+            :, : noise.shape[2]
+        ]
         spread = latents.detach().std((0, 2, 3, 4), keepdim=True)
         noisy = latents + spread * rearrange(noise, "b t c h w -> b c t h w")
         decoded = decode_latents(self.vae, noisy, piece=noise.shape[1])
@@ -82,7 +94,8 @@ class Autoencoder(nn.Module):
 
 
 def use_channels_last(module: nn.Module) -> None:
-    """Lay out the kernels of convolutions with their channels last, which CPUs and recent GPUs prefer."""
+    """Lay out the kernels of convolutions with their channels last, which CPUs and recent GPUs
+    prefer."""
     for parameter in module.parameters():
         if parameter.ndim == 5:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
@@ -107,7 +120,9 @@ def latent_statistics(vae: AutoencoderKLWan, clips: Iterable[Tensor]) -> LatentS
     """Statistics over clips (B,F,3,H,W) of more than one frame."""
     modes = []
     for frames in clips:
-        moments = encode_moments(vae, rearrange(frames, "b f c h w -> b c f h w"), piece=frames.shape[1])
+        moments = encode_moments(
+            vae, rearrange(frames, "b f c h w -> b c f h w"), piece=frames.shape[1]
+        )
         modes.append(moments.float().chunk(2, dim=1)[0])
     latents = torch.cat(modes)
     mean, std = latents.mean((0, 2, 3, 4)), latents.std((0, 2, 3, 4))
@@ -121,7 +136,8 @@ def latent_statistics(vae: AutoencoderKLWan, clips: Iterable[Tensor]) -> LatentS
 def save_autoencoder(
     vae: AutoencoderKLWan, folder: Path, statistics: LatentStatistics, *, dtype: torch.dtype
 ) -> None:
-    """Write a VAE in diffusers' layout, its statistics in its configuration, its weights in `dtype`."""
+    """Write a VAE in diffusers' layout, its statistics in its configuration, its weights in
+    `dtype`."""
     finished = copy.deepcopy(vae).to(dtype)
     finished.register_to_config(latents_mean=statistics.mean, latents_std=statistics.std)
     finished.save_pretrained(folder)

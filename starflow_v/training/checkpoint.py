@@ -1,7 +1,8 @@
 """Checkpoints that are whole or absent, without pickle.
 
-A checkpoint is a folder `step-00001200` with safetensors files and a `state.json`. It is written under another name,
-flushed to the disk, and takes its name in one rename: after a crash at any moment, whatever bears the name is whole.
+A checkpoint is a folder `step-00001200` with safetensors files and a `state.json`. It is written
+under another name, flushed to the disk, and takes its name in one rename: after a crash at any
+moment, whatever bears the name is whole.
 """
 
 from __future__ import annotations
@@ -72,9 +73,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is no checkpoint: its state.json cannot be read ({error})") from error
+        raise ValueError(
+            f"{path} is no checkpoint: its state.json cannot be read ({error})"
+        ) from error
     if state.get("format") != FORMAT:
-        raise ValueError(f"{path} has the checkpoint format {state.get('format')}, expected {FORMAT}")
+        raise ValueError(
+            f"{path} has the checkpoint format {state.get('format')}, expected {FORMAT}"
+        )
     tensors = {file: load_file(path / f"{file}.safetensors") for file in state["files"]}
     return Checkpoint(step=state["step"], tensors=tensors, state=state["state"])
 
@@ -83,7 +88,9 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
     """All files of a checkpoint, flushed to the disk."""
     folder.mkdir()
     for file, tensors in checkpoint.tensors.items():
-        save_file({name: it.contiguous() for name, it in tensors.items()}, folder / f"{file}.safetensors")
+        save_file(
+            {name: it.contiguous() for name, it in tensors.items()}, folder / f"{file}.safetensors"
+        )
         _flush(folder / f"{file}.safetensors")
     state = {
         "format": FORMAT,

@@ -1,92 +1,51 @@
 """Training the codec of the embedded model: a small causal VAE on procedural scenes.
 
-A curriculum goes from stills over short clips to whole ones: stills teach colours and edges at a seventeenth of the
-price. Samples are scenes rendered on the fly, number i of a seed, including the sources of edits (outlined, blurred,
-masked), because the codec has to encode those too.
+A curriculum goes from stills over short clips to whole ones: stills teach colours and edges at a
+seventeenth of the price. Samples are scenes rendered on the fly, number i of a seed, including the
+sources of edits (outlined, blurred, masked), because the codec has to encode those too.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
 from starflow_v.config import load_config, to_dictionary
 from starflow_v.data.contact_sheet import contact_sheet
-from starflow_v.data.scenes import SceneStream, StreamSettings, TaskWeights
+from starflow_v.data.scenes import SceneStream
 from starflow_v.training.autoencoder import (
     Autoencoder,
-    AutoencoderSettings,
     latent_statistics,
     save_autoencoder,
     use_channels_last,
 )
+from starflow_v.training.clips import (
+    HELD_OUT_SEED,
+    Clip,
+    choose_stretch,
+    held_out_clips,
+    to_clips,
+    to_frames,
+)
+from starflow_v.training.codec_settings import CodecSettings
 from starflow_v.training.muon import Muon
 from starflow_v.training.recipe import Part, Share
 from starflow_v.training.reconstruction import psnr, reconstruction_loss
-from starflow_v.training.settings import TrainerSettings
 from starflow_v.training.trainer import Trainer
 
-EVALUATION_SEED = 77
 EVALUATION_NOISE = 0.1
+"""Noise on latents in the second measurement, in their standard deviations."""
 STATISTICS_CLIPS = 256
-
-
-@dataclass(frozen=True, kw_only=True)
-class CurriculumStage:
-    """A stretch of training on clips of one length."""
-
-    steps: int
-    """How long; the last stage lasts until the end."""
-    frames: int
-    """F, 1 + 4k."""
-    batch_size: int
-    """Clips a step, all processes together."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CodecSettings:
-    """All of a codec's training."""
-
-    trainer: TrainerSettings
-    """Steps, folder, precision, intervals."""
-    model: AutoencoderSettings = field(default_factory=AutoencoderSettings)
-    """The shape of the VAE."""
-    data: StreamSettings = field(default_factory=StreamSettings)
-    """The scenes; their task weights say how often which kind of clip is seen."""
-    curriculum: list[CurriculumStage] = field(
-        default_factory=lambda: [CurriculumStage(steps=1, frames=17, batch_size=4)]
-    )
-    """Stages in order."""
-    lr: float = 0.02
-    """Peak rate of Muon, for kernels and matrices."""
-    adam_lr: float = 2e-3
-    """Peak rate of AdamW, for everything else."""
-    average_decay: float = 0.998
-    """Decay of the averaged weights."""
-    latent_noise: float = 0.12
-    """Largest noise on latents in training, in their standard deviations; each clip draws its own level below it."""
-    latent_penalty: float = 1e-4
-    """Weight of the latents' mean square, which keeps them bounded."""
-    detail: float = 3.0
-    """Additional weight of pixels near edges."""
-    freeze_encoder: bool = False
-    """Train the decoder alone: latents stay what they are, so that a flow trained on them stays valid."""
-    export_dtype: str = "float16"
-    """Precision of the exported weights: float16, bfloat16 or float32."""
-
-    def __post_init__(self) -> None:
-        if not self.curriculum:
-            raise ValueError("curriculum must have at least one stage")
-        if self.export_dtype not in ("float16", "bfloat16", "float32"):
-            raise ValueError(f"export_dtype must be float16, bfloat16 or float32, got {self.export_dtype!r}")
+"""Clips that the exported statistics are taken over."""
 
 
 class CodecBatch(NamedTuple):
@@ -114,48 +73,37 @@ class CodecRecipe:
             module=self.model,
             optimizer=Muon(trained, lr=settings.lr, adam_lr=settings.adam_lr),
             average_decay=settings.average_decay,
-            sometimes_unused=True,  # stills do not reach the convolutions that change the frame rate
+            sometimes_unused=True,  # stills do not reach what changes the frame rate
         )
         self.parts: Mapping[str, Part] = {"codec": part}
         self.stream = SceneStream(settings.trainer.seed, settings.data)
 
-    def stage(self, step: int) -> CurriculumStage:
-        """The curriculum's stage at a step."""
-        for stage in self.settings.curriculum:
-            if step < stage.steps:
-                return stage
-            step -= stage.steps
-        return self.settings.curriculum[-1]
-
     def batch_size(self, step: int) -> int:
         """Clips of a step."""
-        return self.stage(step).batch_size
+        return self.settings.stage(step).batch_size
 
     def batches(self, shares: Iterable[Share]) -> Iterator[CodecBatch]:
         """Render each share when it is its turn."""
         largest = max(stage.batch_size for stage in self.settings.curriculum)
         for share in shares:
-            frames = self.stage(share.step).frames
+            frames = self.settings.stage(share.step).frames
             made = [self._sample(share.step * largest + number, frames) for number in share.samples]
             clips, noise = zip(*made, strict=True)
             yield CodecBatch(to_frames(clips), torch.from_numpy(np.stack(noise)))
 
-    def _sample(self, index: int, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
-        """Sample number `index`: a stretch of a scene's clip (or of an edit's source), noise of random level."""
+    def _sample(self, index: int, num_frames: int) -> tuple[Clip, NDArray[np.float32]]:
+        """Sample number `index`: a stretch of a clip, and noise whose level is drawn too."""
         rng = np.random.default_rng([self.settings.trainer.seed, index, 1])
-        sample = self.stream.sample(index)
-        use_source = sample.source is not None and rng.uniform() < 0.5
-        clip = sample.source if use_source else sample.frames
-        start = int(rng.integers(0, len(clip) - num_frames + 1))
-        model, data = self.settings.model, self.settings.data
-        factor = model.patch_size * 2 ** (len(model.dim_mult) - 1)
-        shape = (1 + (num_frames - 1) // 4, model.channels, data.height // factor, data.width // factor)
+        clip = choose_stretch(rng, self.stream.sample(index), num_frames)
         level = rng.uniform(0, self.settings.latent_noise)
-        noise = (level * rng.standard_normal(shape)).astype(np.float32)
-        return clip[start : start + num_frames], noise
+        noise = level * rng.standard_normal(self.settings.latent_shape(num_frames))
+        return clip, noise.astype(np.float32)
 
     def backward(
-        self, modules: Mapping[str, nn.Module], batch: CodecBatch, backward: Callable[[Tensor], None]
+        self,
+        modules: Mapping[str, nn.Module],
+        batch: CodecBatch,
+        backward: Callable[[Tensor], None],
     ) -> dict[str, Tensor]:
         """One pass there and back."""
         reconstruction, latents = modules["codec"](batch.frames, batch.noise)
@@ -170,18 +118,19 @@ class CodecRecipe:
     def evaluate(self, step: int, folder: Path) -> dict[str, float]:
         """PSNR on held-out scenes, without and with noise on the latents; a picture to look at."""
         frames = next(held_out_clips(self.settings.data, count=32, batch=32))
-        model, data = self.settings.model, frames.shape
-        factor = model.patch_size * 2 ** (len(model.dim_mult) - 1)
-        shape = (data[0], 1 + data[1] // 4, model.channels, data[3] // factor, data[4] // factor)
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(EVALUATION_SEED))
+        generator = torch.Generator().manual_seed(HELD_OUT_SEED)
+        shape = len(frames), *self.settings.latent_shape(frames.shape[1])
+        noise = EVALUATION_NOISE * torch.randn(shape, generator=generator)
         device = next(self.model.parameters()).device
-        clean, _ = self.model(frames.to(device), 0 * noise.to(device))
-        noisy, _ = self.model(frames.to(device), EVALUATION_NOISE * noise.to(device))
-        both = torch.cat([frames[:6], clean[:6].float().cpu().clamp(-1, 1)], dim=3)
-        Image.fromarray(contact_sheet(list(to_pixels(both)), columns=6)).save(folder / "clips.png")
+        clean, noisy = (
+            self.model(frames.to(device), it.to(device))[0].float().cpu().clamp(-1, 1)
+            for it in (torch.zeros_like(noise), noise)
+        )
+        pairs = to_clips(torch.cat([frames[:6], clean[:6]], dim=3))
+        Image.fromarray(contact_sheet(list(pairs), columns=6)).save(folder / "clips.png")
         return {
-            "psnr": float(psnr(clean.cpu(), frames).mean()),
-            "psnr_noisy_latents": float(psnr(noisy.cpu(), frames).mean()),
+            "psnr": float(psnr(clean, frames).mean()),
+            "psnr_noisy_latents": float(psnr(noisy, frames).mean()),
         }
 
     def export(self, folder: Path) -> None:
@@ -193,15 +142,19 @@ class CodecRecipe:
         (folder / "statistics.json").write_text(json.dumps(asdict(statistics)), encoding="utf-8")
 
 
-def train_codec(config: str | Path, overrides: Sequence[str] = ()) -> Path:
-    """Train (or go on training) the codec that a configuration describes; returns the exported VAE's folder."""
+def train_codec(config: str | Path, overrides: Sequence[str] = ()) -> Path | None:
+    """Train (or go on training) the codec that a configuration describes.
+
+    Returns the folder of the exported VAE, or None if the run was stopped before its last step.
+    """
     trainer = _trainer(config, overrides)
-    trainer.run()
-    return _export(trainer)
+    finished = trainer.run() == trainer.settings.steps
+    return _export(trainer) if finished else None
 
 
 def export_codec(config: str | Path, overrides: Sequence[str] = ()) -> Path:
-    """Export the newest checkpoint of a run that may still be going on; returns the VAE's folder."""
+    """Export the newest checkpoint of a run that may still be going on; returns the VAE's
+    folder."""
     trainer = _trainer(config, overrides)
     if not trainer.resume():
         raise ValueError(f"no checkpoint in {trainer.checkpoints}: train first")
@@ -217,26 +170,3 @@ def _export(trainer: Trainer[CodecBatch]) -> Path:
     folder = trainer.folder / "vae"
     trainer.export(folder)
     return folder
-
-
-def held_out_clips(data: StreamSettings, *, count: int, batch: int) -> Iterator[Tensor]:
-    """Clips (B,F,3,H,W) of scenes that training never shows."""
-    videos = TaskWeights(video=1, image=0, extend=0, last=0, v2v=0)
-    stream = SceneStream(EVALUATION_SEED, _with_tasks(data, videos), held_out=True)
-    for first in range(0, count, batch):
-        numbers = range(first, min(first + batch, count))
-        yield to_frames([stream.sample(number).frames for number in numbers])
-
-
-def _with_tasks(data: StreamSettings, tasks: TaskWeights) -> StreamSettings:
-    return StreamSettings(**{**{name: getattr(data, name) for name in data.__dataclass_fields__}, "tasks": tasks})
-
-
-def to_frames(clips: Sequence[np.ndarray]) -> Tensor:
-    """Clips of uint8 pixels (F,H,W,3) -> frames (B,F,3,H,W) in [-1,1]."""
-    return torch.from_numpy(np.stack(clips)).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
-
-
-def to_pixels(frames: Tensor) -> np.ndarray:
-    """Frames (B,F,3,H,W) in [-1,1] -> uint8 pixels (B,F,H,W,3)."""
-    return ((frames + 1) * 127.5).round().to(torch.uint8).permute(0, 1, 3, 4, 2).numpy()

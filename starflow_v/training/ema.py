@@ -1,8 +1,10 @@
-"""The exponential moving average of a module's parameters, which is what is sampled from and shipped.
+"""The exponential moving average of a module's parameters, which is what is sampled from and
+shipped.
 
     average <- average + (1 - d_s)(parameters - average),      d_s = min(decay, (1+s)/(10+s))
 
-d_s grows with the number of updates s, so that a short run is not dominated by its random beginning.
+d_s grows with the number of updates s, so that a short run is not dominated by its random
+beginning.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ class ExponentialAverage:
             raise ValueError(f"the decay of the average must be in [0, 1), got {decay}")
         self.decay = decay
         self.average: dict[str, Tensor] = {
-            name: parameter.detach().float().clone() for name, parameter in module.named_parameters()
+            name: parameter.detach().float().clone()
+            for name, parameter in module.named_parameters()
         }
 
     @torch.no_grad()
@@ -38,7 +41,9 @@ class ExponentialAverage:
         """Go on from a saved average. Names must be the module's."""
         if average.keys() != self.average.keys():
             different = sorted(average.keys() ^ self.average.keys())
-            raise ValueError(f"the saved average is of another model; names that differ: {different[:5]}")
+            raise ValueError(
+                f"the saved average is of another model; names that differ: {different[:5]}"
+            )
         for name, value in average.items():
             self.average[name].copy_(value)
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKLWan
 from torch import Generator, Tensor, nn
+from torch.optim import AdamW, Optimizer
 
 from starflow_v.config import load_config, to_dictionary
 from starflow_v.data.latent_cache import LatentBatch, LatentCache, build_shards, folder_fingerprint
@@ -40,6 +41,7 @@ from starflow_v.training.flow_report import (
     sample_captions,
 )
 from starflow_v.training.flow_settings import FlowSettings, SceneData
+from starflow_v.training.muon import Muon
 from starflow_v.training.objectives import (
     add_noise,
     flow_score_matching,
@@ -69,7 +71,9 @@ def train_flow(config: str | Path, overrides: Sequence[str] = ()) -> Path:
     """Train from a configuration file; returns the folder of the exported pipeline."""
     settings = load_config(FlowSettings, config, overrides)
     recipe = FlowRecipe(settings)
-    trainer: Trainer[FlowBatch] = Trainer(recipe, settings.trainer, description=to_dictionary(settings))
+    trainer: Trainer[FlowBatch] = Trainer(
+        recipe, settings.trainer, description=to_dictionary(settings)
+    )
     trainer.run()
     exported = Path(settings.trainer.folder) / "pipeline"
     trainer.export(exported)
@@ -96,9 +100,13 @@ class FlowRecipe:
         places = {key: shape[key] for key in ("patch_size", "reference_size")}
         self.denoiser = CausalDenoiser(**shared, **places, **asdict(settings.denoiser))
         self.parts: Mapping[str, Part] = {
-            "flow": self._part(self.flow, settings.lr),
-            "text_encoder": self._part(self.text_encoder, settings.lr),
-            "denoiser": self._part(self.denoiser, settings.denoiser_lr),
+            "flow": self._part(self.flow, self._matrix_optimizer(self.flow, settings.lr)),
+            "text_encoder": self._part(
+                self.text_encoder, self._adamw(self.text_encoder, settings.lr)
+            ),
+            "denoiser": self._part(
+                self.denoiser, self._matrix_optimizer(self.denoiser, settings.denoiser_lr)
+            ),
         }
 
     @cached_property
@@ -212,14 +220,20 @@ class FlowRecipe:
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
-    def _part(self, module: nn.Module, lr: float) -> Part:
-        optimizer = torch.optim.AdamW(
-            module.parameters(),
-            lr=lr,
-            betas=(0.9, 0.95),
-            weight_decay=self.settings.weight_decay,
-        )
-        return Part(module=module, optimizer=optimizer, average_decay=self.settings.average_decay)
+    def _part(self, module: nn.Module, optimizer: Optimizer) -> Part:
+        decay = self.settings.average_decay
+        return Part(module=module, optimizer=optimizer, average_decay=decay)
+
+    def _adamw(self, module: nn.Module, lr: float) -> Optimizer:
+        decay = self.settings.weight_decay
+        return AdamW(module.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=decay)
+
+    def _matrix_optimizer(self, module: nn.Module, lr: float) -> Optimizer:
+        """AdamW, or Muon for the matrices if it has a learning rate."""
+        muon_lr, decay = self.settings.muon_lr, self.settings.weight_decay
+        if muon_lr is None:
+            return self._adamw(module, lr)
+        return Muon(module.parameters(), lr=muon_lr, adam_lr=lr, weight_decay=decay)
 
     def _conditions(self, bucket: str) -> Conditions:
         told = self.settings.conditions

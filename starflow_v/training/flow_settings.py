@@ -86,6 +86,9 @@ class FlowSettings:
     lr: float = 1e-3
     """Peak learning rate of the flow and the text encoder."""
     denoiser_lr: float = 1e-3
+    """Peak learning rate of the denoiser."""
+    muon_lr: float | None = None
+    """Peak learning rate of Muon for the matrices of flow and denoiser; None: AdamW for all."""
     weight_decay: float = 1e-4
     average_decay: float = 0.999
     guidance_scale: float = 1.0

@@ -1,8 +1,8 @@
 """What is done with a gradient: taken, or skipped because it is not finite or far from the usual.
 
-A single bad batch can undo an hour of training. The guard compares each gradient's norm with the running median of
-the last norms. A median does not heed single outliers, but it follows when large norms become usual (after half of
-its history), as when a curriculum goes on to harder data.
+A single bad batch can undo an hour of training. The guard compares each gradient's norm with the
+running median of the last norms. A median does not heed single outliers, but it follows when large
+norms become usual (after half of its history), as when a curriculum goes on to harder data.
 """
 
 from __future__ import annotations
@@ -27,13 +27,16 @@ class Verdict(Enum):
 
 
 class GradientGuard:
-    """Judges the gradient norms of one part of a model, in order. Its state belongs into checkpoints."""
+    """Judges the gradient norms of one part of a model, in order. Its state belongs into
+    checkpoints."""
 
     def __init__(self, *, multiple: float = 10.0, patience: int = 20) -> None:
-        """A norm over `multiple` times the median is an outlier, once `patience` norms are known."""
+        """A norm over `multiple` times the median is an outlier, once `patience` norms are
+        known."""
         if multiple <= 1 or not 1 <= patience <= HISTORY:
             raise ValueError(
-                f"multiple must be above 1 and patience between 1 and {HISTORY}, got {multiple} and {patience}"
+                f"multiple must be above 1 and patience between 1 and {HISTORY}, "
+                f"got {multiple} and {patience}"
             )
         self.multiple = multiple
         self.patience = patience

@@ -1,8 +1,10 @@
-"""What a run tells: a progress bar for people, a JSON line a logged step for machines, TensorBoard if wanted."""
+"""What a run tells: a progress bar for people, a JSON line a logged step for machines, TensorBoard
+if wanted."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -14,10 +16,17 @@ LOG_NAME = "log.jsonl"
 
 
 class Journal:
-    """Open during a run, as a context. A silent journal (every process but the first) does nothing."""
+    """Open during a run, as a context. A silent journal (every process but the first) does
+    nothing."""
 
     def __init__(
-        self, folder: Path, *, steps: int, done: int, tensorboard: bool = False, silent: bool = False
+        self,
+        folder: Path,
+        *,
+        steps: int,
+        done: int,
+        tensorboard: bool = False,
+        silent: bool = False,
     ) -> None:
         self.silent = silent
         if silent:
@@ -53,10 +62,12 @@ class Journal:
             self._bar.update()
 
     def record(self, step: int, numbers: Mapping[str, float], *, event: str = "step") -> None:
-        """Log numbers of a step; the line is on the disk when this returns."""
+        """Log numbers of a step, null where they are not finite; the line is written when this
+        returns."""
         if self.silent:
             return
-        line: dict[str, Any] = {"event": event, "step": step, **numbers}
+        finite = {name: it if math.isfinite(it) else None for name, it in numbers.items()}
+        line: dict[str, Any] = {"event": event, "step": step, **finite}
         self._lines.write(json.dumps(line) + "\n")
         self._lines.flush()
         shown = [name for name in numbers if not name.startswith(("lr.", "norm.", "seconds"))]

@@ -1,13 +1,17 @@
-"""Muon: momentum whose singular values are all made 1 before it becomes a step (Jordan et al., 2024).
+"""Muon: momentum whose singular values are all made 1 before it becomes a step (Jordan et al.,
+2024).
 
-    M <- beta M + (1-beta) G,   U = G + beta (M - G),   W <- W - lr · max(1, rows/columns)^½ · orthogonal(U)
+    M <- beta M + (1-beta) G,      U = G + beta (M - G),
+    W <- W - lr · max(1, rows/columns)^½ · orthogonal(U)
 
-A matrix of a network then learns in all directions at the same rate, not only in those with large gradients; small
-convolutional networks need several times fewer steps than with Adam. Kernels (out, in, ...) count as matrices
-(out, in · ...). Everything without two dimensions (biases, norms) is left to AdamW, in the same optimizer.
+A matrix of a network then learns in all directions at the same rate, not only in those with large
+gradients; small convolutional networks need several times fewer steps than with Adam. Kernels (out,
+in, ...) count as matrices (out, in · ...). Everything without two dimensions (biases, norms) is
+left to AdamW, in the same optimizer.
 
-Orthogonal(U) = U (UᵀU)^(-½) comes from five Newton-Schulz steps X <- aX + b(XXᵀ)X + c(XXᵀ)²X. They are done here on
-the small matrix XXᵀ alone, X itself is touched twice: for a kernel 128 x 3456 that is six times faster.
+Orthogonal(U) = U (UᵀU)^(-½) comes from five Newton-Schulz steps X <- aX + b(XXᵀ)X + c(XXᵀ)²X. They
+are done here on the small matrix XXᵀ alone, X itself is touched twice: for a kernel 128 x 3456 that
+is six times faster.
 """
 
 from __future__ import annotations
@@ -25,7 +29,8 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 @torch.no_grad()
 def orthogonalize(matrix: Tensor, *, steps: int = 5) -> Tensor:
-    """The nearest (roughly) orthogonal matrix, singular values between about 0.7 and 1.2; (m,n) -> (m,n)."""
+    """The nearest (roughly) orthogonal matrix, singular values between about 0.7 and 1.2; (m,n) ->
+    (m,n)."""
     a, b, c = NEWTON_SCHULZ
     wide = matrix.float() if matrix.shape[0] <= matrix.shape[1] else matrix.float().T
     wide = wide / (wide.norm() + 1e-7)
@@ -77,7 +82,9 @@ class Muon(Optimizer):
                     update(parameter, parameter.grad, group)
         return loss
 
-    def _matrix_step(self, parameter: nn.Parameter, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _matrix_step(
+        self, parameter: nn.Parameter, gradient: Tensor, group: dict[str, Any]
+    ) -> None:
         state, beta = self.state[parameter], group["momentum"]
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
@@ -85,7 +92,9 @@ class Muon(Optimizer):
         direction = orthogonalize(gradient.lerp(state["momentum"], beta).flatten(1))
         rows, columns = direction.shape
         scale = max(1.0, rows / columns) ** 0.5
-        parameter.add_(direction.view(parameter.shape).to(parameter.dtype), alpha=-group["lr"] * scale)
+        parameter.add_(
+            direction.view(parameter.shape).to(parameter.dtype), alpha=-group["lr"] * scale
+        )
 
     def _adam_step(self, parameter: nn.Parameter, gradient: Tensor, group: dict[str, Any]) -> None:
         state, (beta1, beta2) = self.state[parameter], group["betas"]
@@ -102,5 +111,6 @@ class Muon(Optimizer):
 
 
 def _is_matrix(parameter: nn.Parameter) -> bool:
-    """Two dimensions or more with more than one row and column: no bias, no norm of shape (n,1,1)."""
+    """Two dimensions or more with more than one row and column: no bias, no norm of shape
+    (n,1,1)."""
     return parameter.ndim >= 2 and parameter.shape[0] > 1 and parameter.shape[1] > 1

@@ -29,7 +29,8 @@ class PreparedPart:
     def __init__(
         self, part: Part, *, wrapped: nn.Module, optimizer: Optimizer, outlier: float
     ) -> None:
-        """`wrapped` and `optimizer` are the part's own, wrapped for several processes where there are several."""
+        """`wrapped` and `optimizer` are the part's own, wrapped for several processes where there
+        are several."""
         self.module = part.module
         self.wrapped = wrapped
         self.optimizer = optimizer
@@ -58,7 +59,9 @@ class PreparedPart:
             "optimizer": optimizer_state(self._plain_optimizer, self.module),
         }
 
-    def restore(self, tensors: Mapping[str, Mapping[str, Tensor]], guard: Mapping[str, Any]) -> None:
+    def restore(
+        self, tensors: Mapping[str, Mapping[str, Tensor]], guard: Mapping[str, Any]
+    ) -> None:
         """Become what was saved."""
         restore_module(self.module, tensors["weights"])
         self.average.restore(tensors["average"])

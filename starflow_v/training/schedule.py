@@ -3,7 +3,8 @@
     factor(s) = (s+1)/W                                  while s < W
     factor(s) = r + (1-r)(1 + cos(pi p))/2,  p = (s-W)/(S-W), at most 1      after that
 
-s: step from 0, W: warm-up steps, S: all steps, r: the floor. Past S the factor stays at r, so a run can go on.
+s: step from 0, W: warm-up steps, S: all steps, r: the floor. Past S the factor stays at r, so a run
+can go on.
 """
 
 from __future__ import annotations

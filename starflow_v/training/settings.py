@@ -43,7 +43,15 @@ class TrainerSettings:
     """Also write TensorBoard files."""
 
     def __post_init__(self) -> None:
-        counts = ("steps", "accumulation", "log_every", "save_every", "evaluate_every", "keep", "max_not_finite")
+        counts = (
+            "steps",
+            "accumulation",
+            "log_every",
+            "save_every",
+            "evaluate_every",
+            "keep",
+            "max_not_finite",
+        )
         for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -1,7 +1,9 @@
-"""The tensors of a network and of its optimizer by parameter name, whole, wherever their shards live.
+"""The tensors of a network and of its optimizer by parameter name, whole, wherever their shards
+live.
 
-Parameter names, unlike an optimizer's numbering, survive a change in the order of parameters; tensors that are tied
-are stored once. Under FSDP2 parameters are `DTensor`s: they are gathered when saved and cut up again when loaded.
+Parameter names, unlike an optimizer's numbering, survive a change in the order of parameters;
+tensors that are tied are stored once. Under FSDP2 parameters are `DTensor`s: they are gathered when
+saved and cut up again when loaded.
 """
 
 from __future__ import annotations
@@ -47,9 +49,7 @@ def optimizer_state(optimizer: Optimizer, module: nn.Module) -> dict[str, Tensor
     }
 
 
-def restore_optimizer(
-    optimizer: Optimizer, module: nn.Module, saved: Mapping[str, Tensor]
-) -> None:
+def restore_optimizer(optimizer: Optimizer, module: nn.Module, saved: Mapping[str, Tensor]) -> None:
     """Give the optimizer its saved tensors; parameters it had none for start afresh."""
     parameters = dict(module.named_parameters())
     optimizer.state.clear()
@@ -58,8 +58,10 @@ def restore_optimizer(
         if name not in parameters:
             raise ValueError(f"the checkpoint's optimizer knows {name!r}, the model does not")
         parameter = parameters[name]
-        fits = value.shape == parameter.shape and slot != "step"  # optimizers keep step counts on the CPU
-        optimizer.state[parameter][slot] = like(value, parameter) if fits else value
+        fits = (
+            value.shape == parameter.shape and slot != "step"
+        )  # optimizers keep step counts on the CPU
+        optimizer.state[parameter][slot] = (like(value, parameter) if fits else value).clone()
 
 
 def whole(value: Tensor) -> Tensor:

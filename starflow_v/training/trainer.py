@@ -1,12 +1,16 @@
-"""The training engine: one loop for everything that is trained here. The only file that knows accelerate.
+"""The training engine: one loop for everything that is trained here. The only file that knows
+accelerate.
 
-    batch -> recipe.backward -> mean gradient -> clip -> guard -> optimizers -> averages -> (log, evaluate, save)
+    batch -> recipe.backward -> mean gradient -> clip -> guard -> optimizers -> averages
+          -> now and then: log, evaluate, save
 
-A step's batch is a pure function of (seed, step), torch's global generator is seeded anew from (seed, step) at each
-step, and the schedule is a function of the step. So a checkpoint needs the step, the networks, their averages, their
-optimizers and the guards' histories, and the resumed run repeats the uninterrupted one exactly.
+A step's batch is a pure function of (seed, step), torch's global generator is seeded anew from
+(seed, step) at each step, and the schedule is a function of the step. So a checkpoint needs the
+step, the networks, their averages, their optimizers and the guards' histories, and the resumed run
+repeats the uninterrupted one exactly.
 
-Under `accelerate launch` the same loop runs on several processes: each makes its share of every batch.
+Under `accelerate launch` the same loop runs on several processes: each makes its share of every
+batch.
 """
 
 from __future__ import annotations
@@ -45,7 +49,11 @@ class Trainer(Generic[Batch]):
     """One run of a recipe. `run()` trains until the last step, the time limit or a signal."""
 
     def __init__(
-        self, recipe: Recipe[Batch], settings: TrainerSettings, *, description: Mapping[str, Any] | None = None
+        self,
+        recipe: Recipe[Batch],
+        settings: TrainerSettings,
+        *,
+        description: Mapping[str, Any] | None = None,
     ) -> None:
         """`description` (the whole configuration, say) is kept in every checkpoint."""
         if settings.threads is not None:
@@ -57,12 +65,15 @@ class Trainer(Generic[Batch]):
         AcceleratorState._reset_state()  # one process may run several trainers, of unlike precision
         unused = any(part.sometimes_unused for part in recipe.parts.values())
         self.accelerator = Accelerator(
+            cpu=not torch.accelerator.is_available(),
             mixed_precision=settings.precision,
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=unused)],
             step_scheduler_with_optimizer=False,
         )
         self.schedule = WarmupCosine(
-            steps=settings.steps, warmup=min(settings.warmup, settings.steps), floor=settings.final_lr
+            steps=settings.steps,
+            warmup=min(settings.warmup, settings.steps),
+            floor=settings.final_lr,
         )
         self.parts = {name: self._prepare(part) for name, part in recipe.parts.items()}
         self.step = 0
@@ -70,7 +81,9 @@ class Trainer(Generic[Batch]):
 
     def _prepare(self, part: Part) -> PreparedPart:
         module, optimizer = self.accelerator.prepare(part.module, part.optimizer)
-        return PreparedPart(part, wrapped=module, optimizer=optimizer, outlier=self.settings.outlier)
+        return PreparedPart(
+            part, wrapped=module, optimizer=optimizer, outlier=self.settings.outlier
+        )
 
     @property
     def checkpoints(self) -> Path:
@@ -78,7 +91,8 @@ class Trainer(Generic[Batch]):
         return self.folder / "checkpoints"
 
     def run(self) -> int:
-        """Train, resuming from the newest checkpoint; returns the steps done. Saves before it stops."""
+        """Train, resuming from the newest checkpoint; returns the steps done. Saves before it
+        stops."""
         self.resume()
         main = self.accelerator.is_main_process
         journal = Journal(
@@ -93,7 +107,10 @@ class Trainer(Generic[Batch]):
             batches = self.recipe.batches(self._shares())
             while self.step < self.settings.steps and not self._must_stop(started):
                 self._one_step(batches, journal)
-                if self.step % self.settings.evaluate_every == 0 or self.step == self.settings.steps:
+                if (
+                    self.step % self.settings.evaluate_every == 0
+                    or self.step == self.settings.steps
+                ):
                     self.evaluate(journal)
                 if self.step % self.settings.save_every == 0:
                     self.save()
@@ -103,7 +120,8 @@ class Trainer(Generic[Batch]):
         return self.step
 
     def _one_step(self, batches: Iterator[Batch], journal: Journal) -> None:
-        """Gradients from all micro batches, one optimizer step each part, one log line now and then."""
+        """Gradients from all micro batches, one optimizer step each part, one log line now and
+        then."""
         started = time.monotonic()
         torch.manual_seed(self.settings.seed * 1_000_003 + self.step)
         for part in self.parts.values():
@@ -117,7 +135,8 @@ class Trainer(Generic[Batch]):
         self._give_up_if_lost()
 
     def _gradients(self, batches: Iterator[Batch]) -> tuple[dict[str, Tensor], float]:
-        """Leave mean gradients in the parameters; also mean metrics and the seconds waited for data."""
+        """Leave mean gradients in the parameters; also mean metrics and the seconds waited for
+        data."""
         count, waited = self.settings.accumulation, 0.0
         metrics: dict[str, Tensor] = {}
         modules = {name: part.wrapped for name, part in self.parts.items()}
@@ -153,7 +172,9 @@ class Trainer(Generic[Batch]):
             for name, value in metrics.items()
         }
 
-    def _vitals(self, norms: Mapping[str, float], started: float, waited: float) -> dict[str, float]:
+    def _vitals(
+        self, norms: Mapping[str, float], started: float, waited: float
+    ) -> dict[str, float]:
         """Numbers about the run itself."""
         vitals: dict[str, float] = {}
         for name, part in self.parts.items():
@@ -179,7 +200,9 @@ class Trainer(Generic[Batch]):
             folder = self.folder / "samples" / f"step-{self.step:08d}"
             folder.mkdir(parents=True, exist_ok=True)
             with self.averaged():
-                journal.record(self.step, self.recipe.evaluate(self.step, folder), event="evaluation")
+                journal.record(
+                    self.step, self.recipe.evaluate(self.step, folder), event="evaluation"
+                )
         self.accelerator.wait_for_everyone()
 
     def export(self, folder: Path) -> None:
@@ -234,7 +257,8 @@ class Trainer(Generic[Batch]):
             )
         if checkpoint.state["guards"].keys() != self.parts.keys():
             raise ValueError(
-                f"the checkpoint trains {sorted(checkpoint.state['guards'])}, this run {sorted(self.parts)}"
+                f"the checkpoint trains {sorted(checkpoint.state['guards'])}, "
+                f"this run {sorted(self.parts)}"
             )
         for name, part in self.parts.items():
             tensors = {kind: checkpoint.tensors[f"{name}.{kind}"] for kind in part.KINDS}

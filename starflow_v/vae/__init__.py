@@ -1,11 +1,13 @@
-"""The codec as a stream of frames: pixels to latents, all at once, and latents to pixels, as they come.
+"""The codec as a stream of frames: pixels to latents, all at once, and latents to pixels, as they
+come.
 
     codec = codec_for(vae)
-    latents = codec.encode(frames)                  # (B,F,3,H,W) in [-1,1] -> (B,T,c,h,w), F = 1 + 4(T-1)
+    latents = codec.encode(frames)     # (B,F,3,H,W) in [-1,1] -> (B,T,c,h,w), F = 1 + 4(T-1)
     for frames in codec.decode_stream(latents_as_they_come):
-        ...                                         # 1 pixel frame for the first latent frame, 4 for each later
+        ...                            # 1 pixel frame for the first latent frame, 4 for each later
 
-Read `codec` for the interface, then `wan` for the causal VAE, `patch` for the linear one, `image` for stills.
+Read `codec` for the interface, then `wan` for the causal VAE, `patch` for the linear one, `image`
+for stills.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ __all__ = ["Codec", "ImageCodec", "PatchCodec", "PatchStreamCodec", "WanCodec", 
 def codec_for(vae: nn.Module, *, temporal_scale: float = 1.0) -> Codec:
     """The codec that knows how to run this VAE.
 
-    `temporal_scale` multiplies every latent frame after the first: later latents describe four pixel frames and
-    may have another spread than the first, which describes one.
+    `temporal_scale` multiplies every latent frame after the first: later latents describe four
+    pixel frames and may have another spread than the first, which describes one.
     """
     if isinstance(vae, AutoencoderKLWan):
         return WanCodec(vae, temporal_scale=temporal_scale)
@@ -34,5 +36,6 @@ def codec_for(vae: nn.Module, *, temporal_scale: float = 1.0) -> Codec:
     if isinstance(vae, PatchCodec):
         return PatchStreamCodec(vae, temporal_scale=temporal_scale)
     raise ValueError(
-        f"no codec for a {type(vae).__name__}: expected an AutoencoderKLWan, an AutoencoderKL or a PatchCodec"
+        f"no codec for a {type(vae).__name__}: expected an AutoencoderKLWan, an AutoencoderKL or "
+        "a PatchCodec"
     )

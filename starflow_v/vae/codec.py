@@ -1,9 +1,10 @@
 """What every codec does: check sizes, normalise latents, keep the first frame apart.
 
-A video VAE that is causal in time turns its first pixel frame into one latent frame and every four later ones into
-another, so F = 1 + 4(T-1). A subclass says how frames become raw latents and how one more piece of raw latents
-becomes frames; its memory of earlier pieces is a `DecoderState` that belongs to the stream, never to the module,
-so any number of streams can run through one VAE at the same time.
+A video VAE that is causal in time turns its first pixel frame into one latent frame and every four
+later ones into another, so F = 1 + 4(T-1). A subclass says how frames become raw latents and how
+one more piece of raw latents becomes frames; its memory of earlier pieces is a `DecoderState` that
+belongs to the stream, never to the module, so any number of streams can run through one VAE at the
+same time.
 
     normalised latents = (raw - mean) / std, frames after the first times temporal_scale
 """
@@ -21,7 +22,8 @@ DecoderState = TypeVar("DecoderState")
 
 
 class Codec(ABC, Generic[DecoderState]):
-    """Frames (B,F,3,H,W) in [-1,1] <-> normalised latents (B,T,c,h,w). What comes in decides device and dtype."""
+    """Frames (B,F,3,H,W) in [-1,1] <-> normalised latents (B,T,c,h,w). What comes in decides device
+    and dtype."""
 
     channels: int
     """c, the channels of a latent frame."""
@@ -37,8 +39,8 @@ class Codec(ABC, Generic[DecoderState]):
             raise ValueError(f"temporal_scale must be above 0, got {temporal_scale}")
         if len(mean) != self.channels or len(std) != self.channels:
             raise ValueError(
-                f"the VAE has {self.channels} latent channels, but latents_mean has {len(mean)} numbers and "
-                f"latents_std has {len(std)}: correct its config.json"
+                f"the VAE has {self.channels} latent channels, but latents_mean has {len(mean)} "
+                f"numbers and latents_std has {len(std)}: correct its config.json"
             )
         self.vae = vae
         self.temporal_scale = temporal_scale
@@ -55,10 +57,12 @@ class Codec(ABC, Generic[DecoderState]):
 
     @abstractmethod
     def _decode(self, latents: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """One more raw latent frame (B,1,c,h,w) -> its pixel frames (B,f,3,H,W) and what to remember."""
+        """One more raw latent frame (B,1,c,h,w) -> its pixel frames (B,f,3,H,W) and what to
+        remember."""
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Pixel frames (B,F,3,H,W) -> normalised latents (B,T,c,h,w). Refuses sizes that do not fit."""
+        """Pixel frames (B,F,3,H,W) -> normalised latents (B,T,c,h,w). Refuses sizes that do not
+        fit."""
         self.check_frames(frames)
         return self._normalize(self._encode(frames).to(frames.dtype))
 
@@ -67,7 +71,8 @@ class Codec(ABC, Generic[DecoderState]):
         return torch.cat(list(self.decode_stream([latents])), dim=1)
 
     def decode_stream(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Pieces (B,k,c,h,w) of one latent video, in order -> the pixel frames of each, as soon as it is there."""
+        """Pieces (B,k,c,h,w) of one latent video, in order -> the pixel frames of each, as soon as
+        it is there."""
         state, first = self._begin(), True
         for latents in chunks:
             self._check_latents(latents)
@@ -84,8 +89,8 @@ class Codec(ABC, Generic[DecoderState]):
         if num_frames < 1 or rest:
             low = max(1, num_frames - rest)
             raise ValueError(
-                f"{num_frames} frames do not fit: the codec takes 1 + {self.temporal_factor}k frames, "
-                f"for example {low} or {low + self.temporal_factor}"
+                f"{num_frames} frames do not fit: the codec takes 1 + {self.temporal_factor}k "
+                f"frames, for example {low} or {low + self.temporal_factor}"
             )
         return 1 + later
 
@@ -97,8 +102,8 @@ class Codec(ABC, Generic[DecoderState]):
         height, width = frames.shape[-2:]
         if height % self.spatial_factor or width % self.spatial_factor:
             raise ValueError(
-                f"{height}x{width} does not fit: height and width must be multiples of {self.spatial_factor}; "
-                "resize or crop the frames"
+                f"{height}x{width} does not fit: height and width must be multiples of "
+                f"{self.spatial_factor}; resize or crop the frames"
             )
 
     def _check_latents(self, latents: Tensor) -> None:
@@ -130,8 +135,8 @@ class Codec(ABC, Generic[DecoderState]):
 def prepare_offloaded(vae: nn.Module) -> None:
     """Bring an offloaded VAE to its device, as calling it would.
 
-    Model offload moves a module when its `forward` is called; a codec calls the parts of the VAE instead, so the
-    hook (named `_hf_hook` by accelerate) is asked here.
+    Model offload moves a module when its `forward` is called; a codec calls the parts of the VAE
+    instead, so the hook (named `_hf_hook` by accelerate) is asked here.
     """
     hook = getattr(vae, "_hf_hook", None)
     if hook is not None and hasattr(hook, "pre_forward"):

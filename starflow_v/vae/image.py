@@ -1,6 +1,6 @@
 """`AutoencoderKL`, the VAE of still images: one latent frame is one pixel frame.
 
-    normalised = (raw - shift_factor) · scaling_factor
+normalised = (raw - shift_factor) · scaling_factor
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from starflow_v.vae.codec import Codec, prepare_offloaded
 
 
 class ImageCodec(Codec[int]):
-    """Stills only: an image is a video of one frame, and this VAE knows no second one. The state counts frames."""
+    """Stills only: an image is a video of one frame, and this VAE knows no second one. The state
+    counts frames."""
 
     vae: AutoencoderKL
     temporal_factor = 1

@@ -1,10 +1,13 @@
-"""`PatchCodec`: a linear codec. Four frames of p x p pixels are one vector, projected on a few orthonormal directions.
+"""`PatchCodec`: a linear codec. Four frames of p x p pixels are one vector, projected on a few
+orthonormal directions.
 
-    latent = Q (v - m) / s,      v' = s Qᵀ latent + m,      s = sqrt(4·p·p), v has n = 4·p·p·3 numbers
+    latent = Q (v - m) / s,    v' = s Qᵀ latent + m,    s = sqrt(4·p·p)
 
-The rows of Q are orthonormal: the lowest frequencies of a cosine transform (the first three latents are then the
-mean colour), or the principal components of given clips. With all n channels nothing is lost. The first frame of a video is encoded as a clip of four equal frames
-and decoded as their mean. No pixel depends on a neighbouring patch, so streaming needs no memory.
+v has n = 4·p·p·3 numbers. The rows of Q are orthonormal: the lowest frequencies of a cosine
+transform (the first three latents are then the mean colour), or the principal components of given
+clips. With all n channels nothing is lost. The first frame of a video is encoded as a clip of four
+equal frames and decoded as their mean. No pixel depends on a neighbouring patch, so streaming needs
+no memory.
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ from starflow_v.vae.codec import Codec, prepare_offloaded
 FRAMES_PER_LATENT = 4
 
 
-class PatchCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """The two linear maps, saved like any VAE. New ones hold the cosine transform; `fit` makes fitted ones."""
+class PatchCodec(ModelMixin, ConfigMixin):
+    """The two linear maps, saved like any VAE. New ones hold the cosine transform; `fit` makes
+    fitted ones."""
 
     @register_to_config
     def __init__(
@@ -38,8 +42,8 @@ class PatchCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         numbers = FRAMES_PER_LATENT * patch_size * patch_size * 3
         if not 1 <= channels <= numbers:
             raise ValueError(
-                f"channels must be between 1 and {numbers}, the numbers in {FRAMES_PER_LATENT} frames of "
-                f"{patch_size}x{patch_size} pixels; got {channels}"
+                f"channels must be between 1 and {numbers}, the numbers in {FRAMES_PER_LATENT} "
+                f"frames of {patch_size}x{patch_size} pixels; got {channels}"
             )
         self.encoder = nn.Linear(numbers, channels)
         self.decoder = nn.Linear(channels, numbers)
@@ -47,7 +51,8 @@ class PatchCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     @classmethod
     def fit(cls, clips: Iterable[Tensor], channels: int, *, patch_size: int = 8) -> PatchCodec:
-        """Principal components of clips (B,F,3,H,W) in [-1,1]; latents get mean 0 and standard deviation 1."""
+        """Principal components of clips (B,F,3,H,W) in [-1,1]; latents get mean 0 and standard
+        deviation 1."""
         count, total, squares = 0, torch.zeros(()), torch.zeros(())
         for clip in clips:
             vectors = clip_to_vectors(clip, patch_size).flatten(0, -2).double().cpu()
@@ -77,14 +82,17 @@ class PatchCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """Frames (B,F,3,H,W) there and back, unclamped."""
         vectors = self.decoder(self.encoder(clip_to_vectors(frames, self.config.patch_size)))
         clip = vectors_to_clip(vectors, self.config.patch_size)
-        return torch.cat([clip[:, :FRAMES_PER_LATENT].mean(1, keepdim=True), clip[:, FRAMES_PER_LATENT:]], dim=1)
+        return torch.cat(
+            [clip[:, :FRAMES_PER_LATENT].mean(1, keepdim=True), clip[:, FRAMES_PER_LATENT:]], dim=1
+        )
 
 
 PatchCodec.__module__ = "starflow_v"  # saved folders name the package, whatever this file is called
 
 
 class PatchStreamCodec(Codec[bool]):
-    """`PatchCodec` behind the interface of every codec. The state says whether the first frame is still to come."""
+    """`PatchCodec` behind the interface of every codec. The state says whether the first frame is
+    still to come."""
 
     vae: PatchCodec
 
@@ -115,7 +123,8 @@ class PatchStreamCodec(Codec[bool]):
 
 
 def clip_to_vectors(frames: Tensor, patch_size: int) -> Tensor:
-    """Frames (B,1+4k,3,H,W) -> patches (B,T,h,w,n) of four frames each, the first frame repeated four times."""
+    """Frames (B,1+4k,3,H,W) -> patches (B,T,h,w,n) of four frames each, the first frame repeated
+    four times."""
     first = repeat(frames[:, :1], "b 1 c h w -> b f c h w", f=FRAMES_PER_LATENT)
     return rearrange(
         torch.cat([first, frames[:, 1:]], dim=1),
@@ -138,17 +147,19 @@ def vectors_to_clip(vectors: Tensor, patch_size: int) -> Tensor:
 
 
 def cosine_basis(patch_size: int) -> Tensor:
-    """The orthonormal cosine transform of 4 frames x p x p pixels x 3 colours, (n,n), lowest frequencies first."""
+    """The orthonormal cosine transform of 4 frames x p x p pixels x 3 colours, (n,n), lowest
+    frequencies first."""
     time, space = cosine_matrix(FRAMES_PER_LATENT), cosine_matrix(patch_size)
     basis = torch.einsum("af,bp,cq,de->abcdfpqe", time, space, space, torch.eye(3))
     basis = rearrange(basis, "a b c d f p q e -> (a b c d) (f p q e)")
     cycles = [torch.arange(n) / n for n in (FRAMES_PER_LATENT, patch_size, patch_size)]
-    frequency = sum(torch.meshgrid(*cycles, indexing="ij")).flatten().repeat_interleave(3)
-    return basis[torch.argsort(frequency, stable=True)]
+    frequency = torch.stack(torch.meshgrid(*cycles, indexing="ij")).sum(0).flatten()
+    return basis[torch.argsort(frequency.repeat_interleave(3), stable=True)]
 
 
 def cosine_matrix(size: int) -> Tensor:
-    """Rows are the orthonormal cosines (DCT-II): sqrt(2/n) cos(pi/n (j + 1/2) k), the constant row 1/sqrt(n)."""
+    """Rows are the orthonormal cosines (DCT-II): sqrt(2/n) cos(pi/n (j + 1/2) k), the constant row
+    1/sqrt(n)."""
     k, j = torch.arange(size)[:, None], torch.arange(size)[None]
     matrix = math.sqrt(2 / size) * torch.cos(math.pi / size * (j + 0.5) * k)
     matrix[0] = 1 / math.sqrt(size)

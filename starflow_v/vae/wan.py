@@ -1,12 +1,14 @@
-"""The causal video VAE of Wan, both forms: 2.1 (8x in space) and 2.2 (residual shortcuts, pixel patches, 16x).
+"""The causal video VAE of Wan, both forms: 2.1 (8x in space) and 2.2 (residual shortcuts, pixel
+patches, 16x).
 
-Every convolution in time looks back only. Encoder and decoder therefore run over a video in pieces if each layer is
-given the last two frames that it saw: diffusers' modules take them as a list, one entry a convolution, and replace
-its entries as they go. Here that list is allocated by the caller for each video. (The VAE's own `decode` keeps it in
-the module, so two videos at a time would meet in it.)
+Every convolution in time looks back only. Encoder and decoder therefore run over a video in pieces
+if each layer is given the last two frames that it saw: diffusers' modules take them as a list, one
+entry a convolution, and replace its entries as they go. Here that list is allocated by the caller
+for each video. (The VAE's own `decode` keeps it in the module, so two videos at a time would meet
+in it.)
 
-The first latent frame is a piece of its own: time is not upsampled for it, and the layers that upsample time start
-from zeros after it.
+The first latent frame is a piece of its own: time is not upsampled for it, and the layers that
+upsample time start from zeros after it.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ class CausalMemory:
     """What the causal convolutions of one encoder or decoder remember of one video."""
 
     features: list[Tensor | str | None]
-    """One entry a convolution: its last two input frames, None before the first, a mark after it."""
+    """One entry a convolution: its last two input frames, None before the first, a mark after
+    it."""
     empty: bool = field(default=True)
     """Whether nothing has been seen yet."""
 
@@ -40,30 +43,37 @@ class CausalMemory:
 
 
 def encode_piece(vae: AutoencoderKLWan, pixels: Tensor, memory: CausalMemory) -> Tensor:
-    """Patchified pixels (B,C,f,H',W') -> moments (B,2c,t,h,w): f = 1 at the beginning, then any multiple of 4."""
+    """Patchified pixels (B,C,f,H',W') -> moments (B,2c,t,h,w): f = 1 at the beginning, then any
+    multiple of 4."""
     moments = vae.encoder(pixels, feat_cache=memory.features, feat_idx=[0])
     memory.empty = False
     return vae.quant_conv(moments)
 
 
 def decode_piece(vae: AutoencoderKLWan, latents: Tensor, memory: CausalMemory) -> Tensor:
-    """Raw latents (B,c,t,h,w) -> pixel frames (B,3,f,H,W): t = 1 at the beginning, then any number."""
+    """Raw latents (B,c,t,h,w) -> pixel frames (B,3,f,H,W): t = 1 at the beginning, then any
+    number."""
     pixels = vae.decoder(
-        vae.post_quant_conv(latents), feat_cache=memory.features, feat_idx=[0], first_chunk=memory.empty
+        vae.post_quant_conv(latents),
+        feat_cache=memory.features,
+        feat_idx=[0],
+        first_chunk=memory.empty,
     )
     memory.empty = False
     return unpatchify(pixels, patch_size=vae.config.patch_size or 1)
 
 
 def encode_moments(vae: AutoencoderKLWan, frames: Tensor, *, piece: int) -> Tensor:
-    """Frames (B,3,F,H,W) -> moments (B,2c,T,h,w), the first frame alone, then `piece` frames at a time."""
+    """Frames (B,3,F,H,W) -> moments (B,2c,T,h,w), the first frame alone, then `piece` frames at a
+    time."""
     pixels = patchify(frames, patch_size=vae.config.patch_size or 1)
     memory = CausalMemory.for_module(vae.encoder)
     return torch.cat([encode_piece(vae, it, memory) for it in _pieces(pixels, piece)], dim=2)
 
 
 def decode_latents(vae: AutoencoderKLWan, latents: Tensor, *, piece: int) -> Tensor:
-    """Raw latents (B,c,T,h,w) -> frames (B,3,F,H,W), unclamped: the first alone, then `piece` at a time."""
+    """Raw latents (B,c,T,h,w) -> frames (B,3,F,H,W), unclamped: the first alone, then `piece` at a
+    time."""
     memory = CausalMemory.for_module(vae.decoder)
     return torch.cat([decode_piece(vae, it, memory) for it in _pieces(latents, piece)], dim=2)
 

@@ -159,3 +159,11 @@ def test_noise_is_read_without_an_accident() -> None:
 def test_what_is_no_clip_is_refused(wrong: Clip) -> None:
     with pytest.raises(ValueError, match="expected uint8"):
         read_scene(wrong)
+
+
+def test_a_large_blob_at_the_border_and_a_small_one_inside() -> None:
+    """The clearest frames were once those inside, then none of them was large enough to be kept."""
+    frames = np.zeros((9, 64, 64, 3), np.uint8)
+    frames[0, :40] = 255
+    frames[1:, 30:34, 30:34] = 255
+    assert read_scene(frames).background == "black"

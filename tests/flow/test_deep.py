@@ -67,6 +67,15 @@ def test_a_prefix_costs_one_evaluation(flow: StarFlowModel) -> None:
     assert costs == [Cost(evaluations=2, tokens=3 * 4), Cost(evaluations=1, tokens=4)]
 
 
+@pytest.mark.parametrize(("known", "held"), [(2, 2), (3, 1), (4, 2), (5, 1), (6, 2)])
+def test_of_a_long_prefix_only_what_the_window_holds_is_committed(
+    flow: StarFlowModel, known: int, held: int
+) -> None:
+    z = draw(2, known + 1, 2, 2, 2)
+    _, costs = solve(flow, z, prefix=z[:, :known], window=ContextWindow(3, 1))
+    assert costs == [Cost(evaluations=2, tokens=4 * (held + 1))]
+
+
 def test_noise_that_ends_ends_the_video(flow: StarFlowModel) -> None:
     assert list(flow.solve_deep([], None, frames=3, solver=SequentialSolver())) == []
 

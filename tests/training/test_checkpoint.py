@@ -45,7 +45,7 @@ def test_a_full_disk_leaves_nothing_half_written(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, moment, full)
-    with pytest.raises(OSError, match="No space left.*earlier ones are untouched"):
+    with pytest.raises(OSError, match=r"No space left.*earlier ones are untouched"):
         save_checkpoint(made(2), tmp_path, keep=2)
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
 

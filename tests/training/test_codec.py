@@ -11,13 +11,9 @@ from diffusers import AutoencoderKLWan
 
 from starflow_v.config import load_config
 from starflow_v.training.autoencoder import Autoencoder, AutoencoderSettings, latent_statistics
-from starflow_v.training.codec import (
-    CodecRecipe,
-    CodecSettings,
-    export_codec,
-    held_out_clips,
-    train_codec,
-)
+from starflow_v.training.clips import held_out_clips
+from starflow_v.training.codec import CodecRecipe, export_codec, train_codec
+from starflow_v.training.codec_settings import CodecSettings
 from starflow_v.training.recipe import Share
 from starflow_v.training.reconstruction import detail_mask, psnr, reconstruction_loss
 from starflow_v.vae import codec_for
@@ -56,7 +52,9 @@ def test_forward_is_decode_of_encode() -> None:
     reconstruction, latents = Autoencoder(vae)(frames, torch.zeros(2, 3, 6, 2, 2))
     codec = codec_for(vae)
     torch.testing.assert_close(latents, codec.encode(frames), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(reconstruction.clamp(-1, 1), codec.decode(latents), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        reconstruction.clamp(-1, 1), codec.decode(latents), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_noise_is_relative_to_the_latents_spread() -> None:
@@ -78,30 +76,46 @@ def test_detail_is_where_colours_change() -> None:
     assert mask[:, 5:10].all() and not mask[:, :5].any() and not mask[:, 10:].any()
 
 
-def test_loss_and_psnr() -> None:
+def test_psnr() -> None:
+    frames = torch.zeros(2, 1, 3, 8, 8)
+    torch.testing.assert_close(psnr(frames + 0.2, frames), torch.full((2,), 20.0))
+
+
+def test_loss_counts_detail_twice() -> None:
     frames = torch.zeros(2, 1, 3, 8, 8)
     assert reconstruction_loss(frames, frames) == 0
-    torch.testing.assert_close(reconstruction_loss(frames + 0.1, frames), torch.tensor(0.1 + 2 * 0.01))
-    torch.testing.assert_close(psnr(frames + 0.2, frames), torch.full((2,), 20.0))
+    torch.testing.assert_close(reconstruction_loss(frames + 0.1, frames), torch.tensor(0.12))
+    frames[..., 4:] = 1.0  # an edge: columns 1 to 5 are detail
+    for column, near in ((0, 0.0), (3, 1 / 5)):
+        off = frames.clone()
+        off[..., column] += 0.5
+        expected = (0.5 + 2 * 0.25) * (1 / 8 + near)
+        torch.testing.assert_close(reconstruction_loss(off, frames), torch.tensor(expected))
 
 
 def test_batches_depend_on_step_and_number_alone(tmp_path: Path) -> None:
     recipe = CodecRecipe(tiny_settings(tmp_path))
     whole = next(recipe.batches([Share(step=1, samples=range(4))]))
-    parts = list(recipe.batches([Share(step=1, samples=range(2)), Share(step=1, samples=range(2, 4))]))
+    parts = list(
+        recipe.batches([Share(step=1, samples=range(2)), Share(step=1, samples=range(2, 4))])
+    )
     assert whole.frames.shape == (4, 1, 3, 32, 32) and whole.noise.shape == (4, 1, 6, 2, 2)
     assert torch.equal(whole.frames, torch.cat([it.frames for it in parts]))
     assert torch.equal(whole.noise, torch.cat([it.noise for it in parts]))
-    assert [recipe.stage(step).frames for step in (0, 1, 2, 3, 99)] == [1, 1, 5, 5, 5]
+    assert [recipe.settings.stage(step).frames for step in (0, 1, 2, 3, 99)] == [1, 1, 5, 5, 5]
 
 
 def test_trains_exports_and_resumes(tmp_path: Path) -> None:
     overrides = [*TINY, f"trainer.folder={tmp_path}"]
+    assert train_codec(CONFIG, [*overrides, "trainer.max_seconds=0"]) is None
     folder = train_codec(CONFIG, overrides)
+    assert folder == tmp_path / "vae"
     vae = AutoencoderKLWan.from_pretrained(folder)
     statistics = json.loads((folder / "statistics.json").read_text())
     assert vae.config.latents_std == statistics["std"]
-    latents = codec_for(vae).encode(next(held_out_clips(tiny_settings(tmp_path).data, count=4, batch=4)))
+    latents = codec_for(vae).encode(
+        next(held_out_clips(tiny_settings(tmp_path).data, count=4, batch=4))
+    )
     assert latents.shape == (4, 3, 6, 2, 2)
     assert 0.3 < latents.std() < 3
     assert (tmp_path / "samples/step-00000006/clips.png").is_file()

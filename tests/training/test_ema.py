@@ -35,5 +35,5 @@ def test_applied_and_taken_back() -> None:
 
 
 def test_another_models_average_is_refused() -> None:
-    with pytest.raises(ValueError, match="another model.*bias"):
+    with pytest.raises(ValueError, match=r"another model.*bias"):
         ExponentialAverage(nn.Linear(2, 1), decay=0.5).restore({"weight": torch.zeros(1, 2)})

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from starflow_v import StarFlowVPipeline
 from starflow_v.config import load_config
+from starflow_v.training.export import export_checkpoint
 from starflow_v.training.flow import FlowRecipe, train_flow
 from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.objectives import negative_log_likelihood
@@ -107,3 +108,15 @@ def test_a_cache_of_another_codec_is_refused(config, tmp_path):
     tiny_vae().save_pretrained(tmp_path / "vae")
     with pytest.raises(ValueError, match="another codec"):
         first_batch(FlowRecipe(load_config(FlowSettings, config, [f"vae={tmp_path}/vae"])))
+
+
+def test_a_checkpoint_exports_what_the_run_exports(config, tmp_path):
+    train_flow(config)
+    checkpoint = config.parent / "run" / "checkpoints" / "step-00000020"
+    exported = export_checkpoint(checkpoint, tmp_path / "pipeline")
+    weights = "flow/diffusion_pytorch_model.safetensors"
+    assert (exported / weights).read_bytes() == (
+        config.parent / "run" / "pipeline" / weights
+    ).read_bytes()
+    with pytest.raises(ValueError, match="not empty"):
+        export_checkpoint(checkpoint, tmp_path / "pipeline")

@@ -9,7 +9,9 @@ from starflow_v.training.schedule import WarmupCosine
 
 def test_shape() -> None:
     schedule = WarmupCosine(steps=110, warmup=10, floor=0.1)
-    assert [schedule(step) for step in range(10)] == pytest.approx([0.1 * (i + 1) for i in range(10)])
+    assert [schedule(step) for step in range(10)] == pytest.approx(
+        [0.1 * (i + 1) for i in range(10)]
+    )
     assert schedule(10) == pytest.approx(1.0)
     assert schedule(60) == pytest.approx(0.55)
     falling = [schedule(step) for step in range(10, 111)]

@@ -21,8 +21,8 @@ Losses = Callable[[Path], dict[int, tuple[float, float]]]
 ROOT = Path(__file__).parents[2]
 
 
-class Crash(Exception):
-    """Power failure."""
+class PowerFailureError(Exception):
+    """The machine stops at once."""
 
 
 class Crashing(ToyRecipe):
@@ -30,18 +30,21 @@ class Crashing(ToyRecipe):
 
     def batch_size(self, step: int) -> int:
         if step == 12:
-            raise Crash
+            raise PowerFailureError
         return super().batch_size(step)
 
 
 def test_learns_and_writes(tmp_path: Path, losses: Losses) -> None:
-    assert Trainer(ToyRecipe(), toy_settings(tmp_path, steps=60)).run() == 60
+    assert Trainer(ToyRecipe(), toy_settings(tmp_path, steps=150)).run() == 150
     told = losses(tmp_path)
-    assert list(told) == list(range(1, 61))
-    early, late = ([told[i][0] for i in steps] for steps in (range(1, 6), range(56, 61)))
-    assert sum(late) < 0.3 * sum(early)
+    assert list(told) == list(range(1, 151))
+    early, late = ([told[i][0] for i in steps] for steps in (range(1, 11), range(141, 151)))
+    assert sum(late) < 0.5 * sum(early)
     assert (tmp_path / "samples/step-00000010/sample.txt").read_text() == "10"
-    assert [it.name for it in list_checkpoints(tmp_path / "checkpoints")] == ["step-00000055", "step-00000060"]
+    assert [it.name for it in list_checkpoints(tmp_path / "checkpoints")] == [
+        "step-00000145",
+        "step-00000150",
+    ]
 
 
 def test_resumed_equals_uninterrupted(tmp_path: Path, losses: Losses) -> None:
@@ -49,11 +52,12 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, losses: Losses) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     first = Trainer(ToyRecipe(poison=range(3, 5)), toy_settings(whole))
     first.run()
-    with pytest.raises(Crash):
+    with pytest.raises(PowerFailureError):
         Trainer(Crashing(poison=range(3, 5)), toy_settings(broken)).run()
     second = Trainer(ToyRecipe(poison=range(3, 5)), toy_settings(broken))
     assert second.run() == 20
-    assert losses(broken) == pytest.approx(losses(whole), rel=0, abs=0, nan_ok=True)
+    assert losses(broken) == losses(whole)
+    assert losses(whole)[4] == (None, None)
     for name, part in first.parts.items():
         for key, value in part.average.average.items():
             assert torch.equal(value, second.parts[name].average.average[key])
@@ -93,7 +97,7 @@ def test_steps_that_are_not_finite_are_skipped(tmp_path: Path) -> None:
 
 def test_too_many_in_a_row_stop_the_run(tmp_path: Path) -> None:
     trainer = Trainer(ToyRecipe(poison=range(7, 99)), toy_settings(tmp_path, max_not_finite=4))
-    with pytest.raises(TrainingFailedError, match=r"last 4 gradients of 'teacher'.*step-00000005"):
+    with pytest.raises(TrainingFailedError, match=r"last 4 gradients of 'teacher'.*step-00000010"):
         trainer.run()
     assert trainer.step == 11
 
@@ -118,8 +122,13 @@ def test_another_model_or_seed_is_refused(tmp_path: Path) -> None:
     wider = ToyRecipe()
     linear = torch.nn.Linear(3, 5)
     part = wider.parts["pupil"]
-    wider.parts = {**wider.parts, "pupil": type(part)(module=linear, optimizer=torch.optim.AdamW(linear.parameters()))}
-    with pytest.raises(ValueError, match=r"'weight' has the shape \(3, 3\) in the checkpoint and \(5, 3\)"):
+    wider.parts = {
+        **wider.parts,
+        "pupil": type(part)(module=linear, optimizer=torch.optim.AdamW(linear.parameters())),
+    }
+    with pytest.raises(
+        ValueError, match=r"'weight' has the shape \(3, 3\) in the checkpoint and \(5, 3\)"
+    ):
         Trainer(wider, toy_settings(tmp_path)).run()
 
 

@@ -1,4 +1,5 @@
-"""A recipe small enough to reason about: two linear networks, data that depend on (step, sample) alone."""
+"""A recipe small enough to reason about: two linear networks, data that depend on (step, sample)
+alone."""
 
 from __future__ import annotations
 
@@ -13,14 +14,17 @@ from starflow_v.training.settings import TrainerSettings
 
 
 class ToyRecipe:
-    """`teacher` learns a linear map; `pupil` learns the teacher's gradient with respect to its input."""
+    """`teacher` learns a linear map; `pupil` learns the teacher's gradient with respect to its
+    input."""
 
     def __init__(self, *, poison: range = range(0), batch_size: int = 8) -> None:
         torch.manual_seed(0)
         teacher = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.1), nn.Tanh(), nn.Linear(4, 1))
         pupil = nn.Linear(3, 3)
         self.parts: Mapping[str, Part] = {
-            "teacher": Part(module=teacher, optimizer=torch.optim.AdamW(teacher.parameters(), lr=0.05)),
+            "teacher": Part(
+                module=teacher, optimizer=torch.optim.AdamW(teacher.parameters(), lr=0.05)
+            ),
             "pupil": Part(module=pupil, optimizer=torch.optim.AdamW(pupil.parameters(), lr=0.05)),
         }
         self.poison = poison

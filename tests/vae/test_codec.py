@@ -11,7 +11,8 @@ from starflow_v.vae import Codec, PatchCodec, codec_for
 
 
 def tiny_wan(form: str) -> AutoencoderKLWan:
-    """A random VAE of either form: 2.1 (8x in space) or 2.2 (16x, residual shortcuts, pixel patches)."""
+    """A random VAE of either form: 2.1 (8x in space) or 2.2 (16x, residual shortcuts, pixel
+    patches)."""
     torch.manual_seed(0)
     channels = 6
     common = {
@@ -22,7 +23,9 @@ def tiny_wan(form: str) -> AutoencoderKLWan:
         "latents_std": [0.5 + 0.1 * i for i in range(channels)],
     }
     if form == "2.1":
-        return AutoencoderKLWan(dim_mult=[1, 1, 1, 1], temperal_downsample=[False, True, True], **common).eval()
+        return AutoencoderKLWan(
+            dim_mult=[1, 1, 1, 1], temperal_downsample=[False, True, True], **common
+        ).eval()
     return AutoencoderKLWan(
         dim_mult=[1, 2, 2],
         temperal_downsample=[True, True],
@@ -117,7 +120,10 @@ def test_agrees_with_diffusers(form: str) -> None:
     vae = tiny_wan(form)
     codec, frames = codec_for(vae, temporal_scale=0.6), clip(9)
     mode = vae.encode(frames.transpose(1, 2)).latent_dist.mode()
-    mean, std = (torch.tensor(it)[:, None, None, None] for it in (vae.config.latents_mean, vae.config.latents_std))
+    mean, std = (
+        torch.tensor(it)[:, None, None, None]
+        for it in (vae.config.latents_mean, vae.config.latents_std)
+    )
     expected = ((mode - mean) / std).transpose(1, 2)
     expected[:, 1:] *= 0.6
     latents = codec.encode(frames)
@@ -132,7 +138,9 @@ def test_wan_module_keeps_no_state() -> None:
     vae = tiny_wan("2.2")
     vae.clear_cache()
     codec = codec_for(vae)
-    before = {key: value for key, value in vars(vae).items() if key.startswith(("_feat", "_enc_feat"))}
+    before = {
+        key: value for key, value in vars(vae).items() if key.startswith(("_feat", "_enc_feat"))
+    }
     list(codec.decode_stream(codec.encode(clip(9)).split(1, dim=1)))
     assert all(entry is None for entry in [*vae._feat_map, *vae._enc_feat_map])
     assert all(vars(vae)[key] is value for key, value in before.items())
@@ -170,7 +178,9 @@ def test_image_codec() -> None:
     latents = codec.encode(image)
     mode = vae.encode(image[:, 0]).latent_dist.mode()
     torch.testing.assert_close(latents[:, 0], (mode - 0.2) * 0.3)
-    torch.testing.assert_close(codec.decode(latents)[:, 0], vae.decode(mode).sample.clamp(-1, 1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        codec.decode(latents)[:, 0], vae.decode(mode).sample.clamp(-1, 1), atol=1e-5, rtol=0
+    )
     with pytest.raises(ValueError, match="single images"):
         codec.encode(clip(5))
     with pytest.raises(ValueError, match="single images"):

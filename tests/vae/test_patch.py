@@ -16,7 +16,10 @@ def clips(batch: int = 2, frames: int = 5, size: int = 8, seed: int = 0) -> Tens
     """Mixtures of three fixed clips: first and later patches together span six dimensions."""
     generator = torch.Generator().manual_seed(seed)
     directions = torch.randn(3, frames, 3, size, size, generator=torch.Generator().manual_seed(99))
-    return torch.einsum("bk,kfchw->bfchw", torch.randn(batch, 3, generator=generator), directions) * 0.1
+    return (
+        torch.einsum("bk,kfchw->bfchw", torch.randn(batch, 3, generator=generator), directions)
+        * 0.1
+    )
 
 
 def test_cosine_basis_is_orthonormal() -> None:
@@ -34,7 +37,9 @@ def test_full_rank_loses_nothing() -> None:
 def test_forward_is_decode_of_encode() -> None:
     vae, frames = PatchCodec(channels=9, patch_size=4), clips()
     codec = codec_for(vae)
-    torch.testing.assert_close(vae(frames).clamp(-1, 1), codec.decode(codec.encode(frames)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        vae(frames).clamp(-1, 1), codec.decode(codec.encode(frames)), atol=1e-5, rtol=0
+    )
 
 
 @torch.no_grad()

@@ -1,0 +1,47 @@
+"""Clips of scenes as the codec is trained and measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor
+
+from starflow_v.data.scenes import Sample, SceneStream, StreamSettings, TaskWeights
+
+HELD_OUT_SEED = 77
+Clip = NDArray[np.uint8]
+"""(F,H,W,3)."""
+
+
+def choose_stretch(rng: np.random.Generator, sample: Sample, num_frames: int) -> Clip:
+    """Consecutive frames from anywhere in a sample's clip, or in what an edit starts from."""
+    use_source = rng.uniform() < 0.5
+    clip = sample.source if use_source and sample.source is not None else sample.frames
+    start = int(rng.integers(0, len(clip) - num_frames + 1))
+    return clip[start : start + num_frames]
+
+
+def held_out_clips(data: StreamSettings, *, count: int, batch: int) -> Iterator[Tensor]:
+    """Clips (B,F,3,H,W) of scenes that training never shows."""
+    videos = TaskWeights(video=1, image=0, extend=0, last=0, v2v=0)
+    stream = SceneStream(HELD_OUT_SEED, replace(data, tasks=videos), held_out=True)
+    for first in range(0, count, batch):
+        numbers = range(first, min(first + batch, count))
+        yield to_frames([stream.sample(number).frames for number in numbers])
+
+
+def to_frames(clips: Sequence[Clip]) -> Tensor:
+    """Clips of pixels -> frames (B,F,3,H,W) in [-1,1]."""
+    pixels = torch.from_numpy(np.stack(clips))
+    return rearrange(pixels, "b f h w c -> b f c h w").float() / 127.5 - 1
+
+
+def to_clips(frames: Tensor) -> Clip:
+    """Frames (B,F,3,H,W) in [-1,1] -> pixels (B,F,H,W,3)."""
+    pixels = ((frames + 1) * 127.5).round().to(torch.uint8)
+    return rearrange(pixels, "b f c h w -> b f h w c").numpy()

@@ -1,0 +1,43 @@
+"""A checkpoint of a run -> what `from_pretrained` reads, with the averaged weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from starflow_v.config import from_dictionary
+from starflow_v.training.checkpoint import load_checkpoint
+from starflow_v.training.codec import CodecRecipe
+from starflow_v.training.codec_settings import CodecSettings
+from starflow_v.training.flow import FlowRecipe
+from starflow_v.training.flow_settings import FlowSettings
+from starflow_v.training.trainer import Trainer
+
+
+def export_checkpoint(checkpoint: Path, folder: Path) -> Path:
+    """Write the pipeline (of a flow's run) or the VAE (of a codec's run) into `folder`.
+
+    Args:
+        checkpoint: a folder such as runs/embedded/checkpoints/step-00001000.
+        folder: where to; it must not exist or be empty.
+
+    Raises:
+        ValueError: if the folder is not empty, or the checkpoint is none.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty: give a new folder")
+    saved = load_checkpoint(checkpoint)
+    trainer = _trainer(saved.state["description"])
+    trainer.restore(saved)
+    trainer.export(folder)
+    return folder
+
+
+def _trainer(description: Mapping[str, Any]) -> Trainer[Any]:
+    """The run that the checkpoint describes."""
+    if "curriculum" in description:
+        codec = from_dictionary(CodecSettings, description)
+        return Trainer(CodecRecipe(codec), codec.trainer, description=description)
+    flow = from_dictionary(FlowSettings, description)
+    return Trainer(FlowRecipe(flow), flow.trainer, description=description)
