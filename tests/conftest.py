@@ -1,7 +1,7 @@
 """Tiny models whose every weight is random, so that no term of the mathematics is zero."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Protocol
 
 import pytest
 import torch
@@ -25,12 +25,8 @@ VARIANTS = {  # name -> (arguments, rows and columns of tokens)
 WITH_TEXT = [name for name, (arguments, _) in VARIANTS.items() if "text_dim" not in arguments]
 
 
-class Make(Protocol):
-    """Makes a tiny model; `changes` replace arguments of its class."""
-
-    def __call__(
-        self, *, seed: int = 0, dtype: torch.dtype = torch.float64, **changes: object
-    ) -> nn.Module: ...
+Make = Callable[..., nn.Module]
+"""Makes a tiny model: `seed`, `dtype`, and arguments of its class that differ from ours."""
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

@@ -22,9 +22,7 @@ KINDS = ("video", "image")
 def load(kind: str) -> SimpleNamespace:
     folder = GOLDEN / kind
     meta = json.loads((folder / "meta.json").read_text())
-    flow, denoiser = convert_released(
-        load_file(folder / "checkpoint.safetensors"), meta["model"]
-    )
+    flow, denoiser = convert_released(load_file(folder / "checkpoint.safetensors"), meta["model"])
     io = load_file(folder / "io.safetensors")
     if kind == "image":
         latents = ("x", "forward.z", "noise", "sample.unguided", "sample.guided", "score.grad_nll")
@@ -75,9 +73,7 @@ def test_every_block(golden):
     ):
         single = type(flow.shallow)([block], [order], groups=None, reference=flow.shallow.reference)
         tokens, log_det = single(tokens, grid)
-        assert_close(
-            tokens, io[f"forward.tokens.{index + 1}"].flatten(2, 3), atol=1e-5, rtol=1e-5
-        )
+        assert_close(tokens, io[f"forward.tokens.{index + 1}"].flatten(2, 3), atol=1e-5, rtol=1e-5)
         expected = io[f"forward.logdet.{index}"].sum(-1).reshape(log_det.shape)
         assert_close(order.to_slots(log_det[..., None])[..., 0], expected, atol=1e-4, rtol=1e-5)
 

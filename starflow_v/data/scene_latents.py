@@ -22,6 +22,9 @@ from starflow_v.data.latent_cache import Encoded
 from starflow_v.data.scenes import Sample, SceneStream, StreamSettings, TaskWeights, sample_caption
 from starflow_v.vae import Codec
 
+BATCH = 16
+"""Clips that go through the codec together."""
+
 WORDINGS = 4
 """Wordings of a caption that are kept with a clip."""
 
@@ -52,16 +55,22 @@ def scene_encoder(
 @torch.no_grad()
 def encode_samples(codec: Codec, bucket: str, samples: Sequence[Sample]) -> Tensor:
     """Latents (n, T, c, h, w) of samples of one bucket, joined as the task has them."""
-    latents = codec.encode(to_frames([sample.frames for sample in samples]))
+    latents = _encode(codec, [sample.frames for sample in samples])
     if bucket == "extend":
         return latents[:, 1:]
     if bucket == "last":
-        last = codec.encode(to_frames([sample.frames[-1:] for sample in samples]))
+        last = _encode(codec, [sample.frames[-1:] for sample in samples])
         return torch.cat((last, latents), dim=1)
     if bucket == "v2v":
         sources = [sample.source for sample in samples if sample.source is not None]
-        return torch.cat((codec.encode(to_frames(sources)), latents), dim=1)
+        return torch.cat((_encode(codec, sources), latents), dim=1)
     return latents
+
+
+def _encode(codec: Codec, clips: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """Clips -> latents (n, T, c, h, w), a few at a time."""
+    batches = (clips[first : first + BATCH] for first in range(0, len(clips), BATCH))
+    return torch.cat([codec.encode(to_frames(batch)) for batch in batches])
 
 
 def to_frames(clips: Sequence[NDArray[np.uint8]]) -> Tensor:

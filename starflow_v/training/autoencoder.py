@@ -110,9 +110,9 @@ class LatentStatistics:
     mean: list[float]
     """Of each channel."""
     std: list[float]
-    """Of each channel."""
+    """Of each channel, scaled so that the first latent frames have unit spread on the whole."""
     temporal_scale: float
-    """Spread of first latent frames relative to later ones: the factor that makes them equal."""
+    """The factor that gives later latent frames unit spread as well."""
 
 
 @torch.no_grad()
@@ -127,9 +127,9 @@ def latent_statistics(vae: AutoencoderKLWan, clips: Iterable[Tensor]) -> LatentS
     latents = torch.cat(modes)
     mean, std = latents.mean((0, 2, 3, 4)), latents.std((0, 2, 3, 4))
     normalized = (latents - mean[:, None, None, None]) / std[:, None, None, None]
-    first, later = normalized[:, :, :1], normalized[:, :, 1:]
+    first, later = normalized[:, :, :1].std(), normalized[:, :, 1:].std()
     return LatentStatistics(
-        mean=mean.tolist(), std=std.tolist(), temporal_scale=float(first.std() / later.std())
+        mean=mean.tolist(), std=(std * first).tolist(), temporal_scale=float(first / later)
     )
 
 

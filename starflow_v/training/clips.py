@@ -18,6 +18,21 @@ Clip = NDArray[np.uint8]
 """(F,H,W,3)."""
 
 
+HARD_SHAPES = {("star", "small"), ("star", "big"), ("square", "small")}
+"""Shapes and sizes whose corners a blurred picture loses first."""
+TRIES = 8
+
+
+def sample_hard(stream: SceneStream, index: int) -> Sample:
+    """A sample with corners that are hard to keep, sought among eight that belong to `index`."""
+    sample = stream.sample(TRIES * index)
+    for other in range(1, TRIES):
+        if any((it.shape, it.size) in HARD_SHAPES for it in sample.scene.objects):
+            break
+        sample = stream.sample(TRIES * index + other)
+    return sample
+
+
 def choose_stretch(rng: np.random.Generator, sample: Sample, num_frames: int) -> Clip:
     """Consecutive frames from anywhere in a sample's clip, or in what an edit starts from."""
     use_source = rng.uniform() < 0.5

@@ -33,6 +33,7 @@ from starflow_v.training.clips import (
     Clip,
     choose_stretch,
     held_out_clips,
+    sample_hard,
     to_clips,
     to_frames,
 )
@@ -94,7 +95,9 @@ class CodecRecipe:
     def _sample(self, index: int, num_frames: int) -> tuple[Clip, NDArray[np.float32]]:
         """Sample number `index`: a stretch of a clip, and noise whose level is drawn too."""
         rng = np.random.default_rng([self.settings.trainer.seed, index, 1])
-        clip = choose_stretch(rng, self.stream.sample(index), num_frames)
+        hard = rng.uniform() < self.settings.hard_share
+        sample = sample_hard(self.stream, index) if hard else self.stream.sample(index)
+        clip = choose_stretch(rng, sample, num_frames)
         level = rng.uniform(0, self.settings.latent_noise)
         noise = level * rng.standard_normal(self.settings.latent_shape(num_frames))
         return clip, noise.astype(np.float32)

@@ -31,6 +31,8 @@ class CodecSettings:
     """The shape of the VAE."""
     data: StreamSettings = field(default_factory=StreamSettings)
     """The scenes; their task weights say how often which kind of clip is seen."""
+    hard_share: float = 0.0
+    """Share of clips that must show a thing whose corners are easily blurred."""
     curriculum: list[CurriculumStage] = field(
         default_factory=lambda: [CurriculumStage(steps=1, frames=17, batch_size=4)]
     )

@@ -165,5 +165,5 @@ def test_a_large_blob_at_the_border_and_a_small_one_inside() -> None:
     """The clearest frames were once those inside, then none of them was large enough to be kept."""
     frames = np.zeros((9, 64, 64, 3), np.uint8)
     frames[0, :40] = 255
-    frames[1:, 30:34, 30:34] = 255
+    frames[1:, 30:35, 30:35] = 255
     assert read_scene(frames).background == "black"

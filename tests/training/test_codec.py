@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKLWan
 
 from starflow_v.config import load_config
+from starflow_v.data.scenes import SceneStream
 from starflow_v.training.autoencoder import Autoencoder, AutoencoderSettings, latent_statistics
-from starflow_v.training.clips import held_out_clips
+from starflow_v.training.clips import HARD_SHAPES, held_out_clips, sample_hard
 from starflow_v.training.codec import CodecRecipe, export_codec, train_codec
 from starflow_v.training.codec_settings import CodecSettings
 from starflow_v.training.recipe import Share
@@ -105,6 +107,14 @@ def test_batches_depend_on_step_and_number_alone(tmp_path: Path) -> None:
     assert [recipe.settings.stage(step).frames for step in (0, 1, 2, 3, 99)] == [1, 1, 5, 5, 5]
 
 
+def test_hard_samples_have_hard_shapes(tmp_path: Path) -> None:
+    stream = SceneStream(0, tiny_settings(tmp_path).data)
+    samples = [sample_hard(stream, index) for index in range(20)]
+    hard = [any((it.shape, it.size) in HARD_SHAPES for it in s.scene.objects) for s in samples]
+    assert sum(hard) >= 18
+    assert np.array_equal(sample_hard(stream, 3).frames, samples[3].frames)
+
+
 def test_trains_exports_and_resumes(tmp_path: Path) -> None:
     overrides = [*TINY, f"trainer.folder={tmp_path}"]
     assert train_codec(CONFIG, [*overrides, "trainer.max_seconds=0"]) is None
@@ -145,7 +155,8 @@ def test_statistics_make_latents_standard(tmp_path: Path) -> None:
     vae.register_to_config(latents_mean=statistics.mean, latents_std=statistics.std)
     codec = codec_for(vae, temporal_scale=statistics.temporal_scale)
     latents = torch.cat([codec.encode(it) for it in clips]).detach()
-    torch.testing.assert_close(latents[:, :1].std(), latents[:, 1:].std(), rtol=1e-3, atol=0)
+    for part in (latents[:, :1], latents[:, 1:]):
+        torch.testing.assert_close(part.std(), torch.tensor(1.0), rtol=1e-3, atol=0)
 
 
 def test_bad_settings(tmp_path: Path) -> None:
