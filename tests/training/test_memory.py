@@ -13,8 +13,8 @@ from starflow_v.training.memory import keep_freed_memory
 if {keep}:
     keep_freed_memory()
 def work():
-    for _ in range(20):
-        torch.ones(4_000_000)
+    for _ in range(5):
+        torch.ones(16_000_000)
 work()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 work()
