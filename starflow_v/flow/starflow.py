@@ -37,13 +37,16 @@ from starflow_v.nn.transformer import set_recompute
 class FlowOutput(BaseOutput):
     """The map forwards.
 
+    Both are always there; the defaults let accelerate rebuild an output from a dictionary, as the
+    first argument, when it moves or casts one.
+
     Args:
         z: noise, (B, T, c, h, w).
         log_det: log |dz/dx| of each token, (B, T, rows, columns), in nats, in raster order.
     """
 
     z: Tensor
-    log_det: Tensor
+    log_det: Tensor = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from diffusers import DiffusionPipeline
@@ -71,7 +72,8 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         width: pixels.
         guidance_scale: the paper's w; 0 is the conditional model itself.
         text_length: tokens of text.
-        conditions: which of `CONDITIONS` the captions tell; `None`: all.
+        conditions: which of `CONDITIONS` the captions tell, as they did in training; `None`: none
+            (the released models were trained with all).
         tasks: what the model was trained for: "video", "image", "extend", "last", "v2v"; `None`:
             "video" and "image".
         window_frames: latent frames that the deep block was trained with; longer videos restart.
@@ -79,8 +81,8 @@ class StarFlowVBasePipeline(DiffusionPipeline):
     """
 
     model_cpu_offload_seq = "text_encoder->flow->denoiser->vae"
-    _callback_tensor_inputs = ("latents", "prompt_embeds", "negative_prompt_embeds")
-    _optional_components = ("denoiser",)
+    _callback_tensor_inputs: ClassVar = ["latents", "prompt_embeds", "negative_prompt_embeds"]
+    _optional_components: ClassVar = ["denoiser"]
 
     flow: StarFlowModel
     denoiser: CausalDenoiser | None
@@ -109,7 +111,7 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         window_overlap: int = 16,
     ) -> None:
         super().__init__()
-        told = list(CONDITIONS if conditions is None else conditions)
+        told = list(conditions or [])
         unknown = sorted(set(told) - set(CONDITIONS))
         if unknown:
             raise ValueError(f"conditions {unknown} are not known: choose from {CONDITIONS}")
@@ -183,20 +185,26 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         num_videos_per_prompt: int = 1,
         prompt_embeds: Tensor | None = None,
         negative_prompt_embeds: Tensor | None = None,
-        height: int | None = None,
-        width: int | None = None,
-        num_frames: int | None = None,
-        frame_rate: int | None = None,
+        conditions: Conditions | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Captions around the prompts, and their embeddings.
+        """Captions around the prompts, and their embeddings. Needs no model but the text encoder.
 
         The unconditional branch wraps the negative (or the empty) prompt in the same conditions.
+
+        Args:
+            prompt: one or several prompts.
+            negative_prompt: what the unconditional branch is told instead of nothing.
+            do_classifier_free_guidance: whether there is an unconditional branch.
+            num_videos_per_prompt: how often each embedding is repeated.
+            prompt_embeds: embeddings (B, L, E) instead of prompts.
+            negative_prompt_embeds: embeddings instead of negative prompts.
+            conditions: what the captions tell; `None`: `conditions_for` a video as trained.
 
         Returns:
             prompt_embeds and negative_prompt_embeds (`None` without guidance), (B, L, E) each; B is
             the number of prompts times `num_videos_per_prompt`.
         """
-        conditions = self._conditions(height, width, num_frames, frame_rate)
+        conditions = conditions or self.conditions_for()
         if prompt_embeds is None:
             if prompt is None:
                 raise ValueError("give a prompt, or prompt_embeds")
@@ -219,6 +227,24 @@ class StarFlowVBasePipeline(DiffusionPipeline):
             )
         return prompt_embeds, negative_prompt_embeds
 
+    def conditions_for(
+        self,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        num_frames: int | None = None,
+        frame_rate: int | None = None,
+    ) -> Conditions:
+        """What the caption of such a video tells; `None`: as trained."""
+        told, config = self.config["conditions"], self.config
+        still = (num_frames or config["num_frames"]) == 1
+        ratio = nearest_aspect_ratio(height or config["height"], width or config["width"])
+        return Conditions(
+            fps=(0 if still else frame_rate or config["frame_rate"]) if "fps" in told else None,
+            aspect_ratio=ratio if "aspect_ratio" in told else None,
+            noise_std=config["noise_std"] if "noise_std" in told else None,
+        )
+
     def window_for(self, latent_frames: int) -> Window | None:
         """The window of a video of that many latent frames: none if the deep block holds it."""
         if latent_frames <= self.config["window_frames"]:
@@ -237,18 +263,6 @@ class StarFlowVBasePipeline(DiffusionPipeline):
                 stacklevel=3,
             )
         return whole
-
-    def _conditions(
-        self, height: int | None, width: int | None, num_frames: int | None, frame_rate: int | None
-    ) -> Conditions:
-        told, config = self.config["conditions"], self.config
-        still = (num_frames or config["num_frames"]) == 1
-        ratio = nearest_aspect_ratio(height or config["height"], width or config["width"])
-        return Conditions(
-            fps=(0 if still else frame_rate or config["frame_rate"]) if "fps" in told else None,
-            aspect_ratio=ratio if "aspect_ratio" in told else None,
-            noise_std=config["noise_std"] if "noise_std" in told else None,
-        )
 
     def _encode(self, prompts: Sequence[str], conditions: Conditions) -> Tensor:
         captions = [wrap_caption(prompt, conditions) for prompt in prompts]

@@ -253,10 +253,9 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
             num_videos_per_prompt=num_videos_per_prompt,
             prompt_embeds=prompt_embeds,
             negative_prompt_embeds=negative_prompt_embeds,
-            height=height,
-            width=width,
-            num_frames=frames,
-            frame_rate=frame_rate,
+            conditions=self.conditions_for(
+                height=height, width=width, num_frames=frames, frame_rate=frame_rate
+            ),
         )
         steps = 1 + (frames - 1) // self.codec.temporal_factor
         if latents is None:

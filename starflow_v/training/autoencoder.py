@@ -4,8 +4,9 @@ statistics."""
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,6 +16,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from starflow_v.vae.wan import decode_latents, encode_moments
+
+STATISTICS_NAME = "statistics.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +117,17 @@ class LatentStatistics:
     temporal_scale: float
     """The factor that gives later latent frames unit spread as well."""
 
+    @classmethod
+    def read(cls, folder: Path) -> LatentStatistics:
+        """What `save_autoencoder` wrote beside a VAE."""
+        try:
+            return cls(**json.loads((folder / STATISTICS_NAME).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise ValueError(
+                f"{folder} has no readable {STATISTICS_NAME} ({error}): "
+                "expected a VAE exported by training"
+            ) from error
+
 
 @torch.no_grad()
 def latent_statistics(vae: AutoencoderKLWan, clips: Iterable[Tensor]) -> LatentStatistics:
@@ -141,3 +155,5 @@ def save_autoencoder(
     finished = copy.deepcopy(vae).to(dtype)
     finished.register_to_config(latents_mean=statistics.mean, latents_std=statistics.std)
     finished.save_pretrained(folder)
+    text = json.dumps(asdict(statistics))
+    (folder / STATISTICS_NAME).write_text(text, encoding="utf-8")

@@ -7,14 +7,13 @@ sources of edits (outlined, blurred, masked), because the codec has to encode th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKLWan
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -24,6 +23,7 @@ from starflow_v.data.contact_sheet import contact_sheet
 from starflow_v.data.scenes import SceneStream
 from starflow_v.training.autoencoder import (
     Autoencoder,
+    LatentStatistics,
     latent_statistics,
     save_autoencoder,
     use_channels_last,
@@ -41,6 +41,7 @@ from starflow_v.training.codec_settings import CodecSettings
 from starflow_v.training.muon import Muon
 from starflow_v.training.recipe import Part, Share
 from starflow_v.training.reconstruction import psnr, reconstruction_loss
+from starflow_v.training.state import module_state, restore_module
 from starflow_v.training.trainer import Trainer
 
 EVALUATION_NOISE = 0.1
@@ -65,6 +66,9 @@ class CodecRecipe:
         self.settings = settings
         torch.manual_seed(settings.trainer.seed)
         self.model = Autoencoder(settings.model.build())
+        if settings.initialize is not None:
+            start = AutoencoderKLWan.from_pretrained(settings.initialize)
+            restore_module(self.model.vae, module_state(start))
         use_channels_last(self.model)
         if settings.freeze_encoder:
             self.model.vae.encoder.requires_grad_(False)
@@ -138,11 +142,15 @@ class CodecRecipe:
 
     def export(self, folder: Path) -> None:
         """The VAE in diffusers' layout, with `statistics.json` beside its configuration."""
-        clips = held_out_clips(self.settings.data, count=STATISTICS_CLIPS, batch=16)
-        statistics = latent_statistics(self.model.vae, clips)
         dtype = getattr(torch, self.settings.export_dtype)
-        save_autoencoder(self.model.vae, folder, statistics, dtype=dtype)
-        (folder / "statistics.json").write_text(json.dumps(asdict(statistics)), encoding="utf-8")
+        save_autoencoder(self.model.vae, folder, self._statistics(), dtype=dtype)
+
+    def _statistics(self) -> LatentStatistics:
+        """Of scenes, or, where the encoder is frozen, those that it came with."""
+        if self.settings.freeze_encoder and self.settings.initialize is not None:
+            return LatentStatistics.read(Path(self.settings.initialize))
+        clips = held_out_clips(self.settings.data, count=STATISTICS_CLIPS, batch=16)
+        return latent_statistics(self.model.vae, clips)
 
 
 def train_codec(config: str | Path, overrides: Sequence[str] = ()) -> Path | None:

@@ -50,6 +50,8 @@ class CodecSettings:
     """Weight of the latents' mean square, which keeps them bounded."""
     detail: float = 1.0
     """Weight of the loss near edges, beside that of whole clips."""
+    initialize: str | None = None
+    """Folder of an exported VAE whose weights to start from; its shape must be that of `model`."""
     freeze_encoder: bool = False
     """Train the decoder alone: latents stay what they are, so that a flow trained on them stays
     valid."""
@@ -59,6 +61,8 @@ class CodecSettings:
     def __post_init__(self) -> None:
         if not self.curriculum:
             raise ValueError("curriculum must have at least one stage")
+        if self.freeze_encoder and self.initialize is None:
+            raise ValueError("freeze_encoder needs initialize: the folder of the VAE to keep")
         if self.export_dtype not in ("float16", "bfloat16", "float32"):
             raise ValueError(
                 f"export_dtype must be float16, bfloat16 or float32, got {self.export_dtype!r}"

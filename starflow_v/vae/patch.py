@@ -17,6 +17,7 @@ from collections.abc import Iterable
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.autoencoders.vae import DecoderOutput
 from diffusers.models.modeling_utils import ModelMixin
 from einops import rearrange, repeat
 from torch import Tensor, nn
@@ -29,6 +30,8 @@ FRAMES_PER_LATENT = 4
 class PatchCodec(ModelMixin, ConfigMixin):
     """The two linear maps, saved like any VAE. New ones hold the cosine transform; `fit` makes
     fitted ones."""
+
+    _no_split_modules = ()
 
     @register_to_config
     def __init__(
@@ -78,13 +81,13 @@ class PatchCodec(ModelMixin, ConfigMixin):
         self.decoder.weight.copy_(basis.T * scale)
         self.decoder.bias.copy_(mean)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """Frames (B,F,3,H,W) there and back, unclamped."""
+    def forward(self, frames: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
+        """Frames (B,F,3,H,W) there and back, unclamped: the `sample` of the output, or a tuple."""
         vectors = self.decoder(self.encoder(clip_to_vectors(frames, self.config.patch_size)))
         clip = vectors_to_clip(vectors, self.config.patch_size)
-        return torch.cat(
-            [clip[:, :FRAMES_PER_LATENT].mean(1, keepdim=True), clip[:, FRAMES_PER_LATENT:]], dim=1
-        )
+        first = clip[:, :FRAMES_PER_LATENT].mean(1, keepdim=True)
+        sample = torch.cat([first, clip[:, FRAMES_PER_LATENT:]], dim=1)
+        return DecoderOutput(sample=sample) if return_dict else (sample,)
 
 
 PatchCodec.__module__ = "starflow_v"  # saved folders name the package, whatever this file is called
