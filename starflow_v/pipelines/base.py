@@ -185,6 +185,7 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         num_videos_per_prompt: int = 1,
         prompt_embeds: Tensor | None = None,
         negative_prompt_embeds: Tensor | None = None,
+        max_sequence_length: int | None = None,
         conditions: Conditions | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Captions around the prompts, and their embeddings. Needs no model but the text encoder.
@@ -198,6 +199,7 @@ class StarFlowVBasePipeline(DiffusionPipeline):
             num_videos_per_prompt: how often each embedding is repeated.
             prompt_embeds: embeddings (B, L, E) instead of prompts.
             negative_prompt_embeds: embeddings instead of negative prompts.
+            max_sequence_length: L, tokens of text; `None`: as trained.
             conditions: what the captions tell; `None`: `conditions_for` a video as trained.
 
         Returns:
@@ -205,12 +207,13 @@ class StarFlowVBasePipeline(DiffusionPipeline):
             the number of prompts times `num_videos_per_prompt`.
         """
         conditions = conditions or self.conditions_for()
+        length = max_sequence_length or self.config["text_length"]
         if prompt_embeds is None:
             if prompt is None:
                 raise ValueError("give a prompt, or prompt_embeds")
             prompts = [prompt] if isinstance(prompt, str) else list(prompt)
             self._warn_of_unknown_words(prompts)
-            prompt_embeds = self._encode(prompts, conditions)
+            prompt_embeds = self._encode(prompts, conditions, length)
         if do_classifier_free_guidance and negative_prompt_embeds is None:
             negative = negative_prompt or ""
             count = prompt_embeds.shape[0]
@@ -219,7 +222,7 @@ class StarFlowVBasePipeline(DiffusionPipeline):
                 raise ValueError(
                     f"{len(negatives)} negative prompts for {count} prompts: give one, or one each"
                 )
-            negative_prompt_embeds = self._encode(negatives, conditions)
+            negative_prompt_embeds = self._encode(negatives, conditions, length)
         prompt_embeds = prompt_embeds.repeat_interleave(num_videos_per_prompt, dim=0)
         if negative_prompt_embeds is not None:
             negative_prompt_embeds = negative_prompt_embeds.repeat_interleave(
@@ -264,13 +267,13 @@ class StarFlowVBasePipeline(DiffusionPipeline):
             )
         return whole
 
-    def _encode(self, prompts: Sequence[str], conditions: Conditions) -> Tensor:
+    def _encode(self, prompts: Sequence[str], conditions: Conditions, length: int) -> Tensor:
         captions = [wrap_caption(prompt, conditions) for prompt in prompts]
         return encode_captions(
             self.text_encoder,
             self.tokenizer,
             captions,
-            max_length=self.config["text_length"],
+            max_length=length,
             device=self._execution_device,
         )
 

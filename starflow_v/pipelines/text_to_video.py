@@ -69,6 +69,7 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
         return_dict: bool = True,
         callback_on_step_end: Callback | PipelineCallback | MultiPipelineCallbacks | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        max_sequence_length: int | None = None,
         frame_rate: int | None = None,
         solver: Solver | None = None,
         window: Window | None = None,
@@ -94,6 +95,7 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
                 cleaned, with all cleaned frames so far as `latents` (B, c, t+1, h, w); the
                 `latents` it returns are decoded in their place.
             callback_on_step_end_tensor_inputs: which tensors the callback is given.
+            max_sequence_length: L, tokens of text; `None`: as trained.
             frame_rate: frames per second told to the model; `None`: as trained.
             solver: how the flow is inverted; `None`: `SequentialSolver()`.
             window: when the deep block restarts; `None`: when the model's own window is full.
@@ -113,6 +115,7 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
             latents=latents,
             prompt_embeds=prompt_embeds,
             negative_prompt_embeds=negative_prompt_embeds,
+            max_sequence_length=max_sequence_length,
             frame_rate=frame_rate,
             solver=solver,
             window=window,
@@ -158,6 +161,7 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
         prompt_embeds: Tensor | None = None,
         negative_prompt_embeds: Tensor | None = None,
         output_type: str = "np",
+        max_sequence_length: int | None = None,
         frame_rate: int | None = None,
         solver: Solver | None = None,
         window: Window | None = None,
@@ -188,6 +192,7 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
             latents=latents,
             prompt_embeds=prompt_embeds,
             negative_prompt_embeds=negative_prompt_embeds,
+            max_sequence_length=max_sequence_length,
             frame_rate=frame_rate,
             solver=solver,
             window=window,
@@ -236,6 +241,7 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
         latents: Tensor | None,
         prompt_embeds: Tensor | None,
         negative_prompt_embeds: Tensor | None,
+        max_sequence_length: int | None,
         frame_rate: int | None,
         solver: Solver | None,
         window: Window | None,
@@ -253,6 +259,7 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
             num_videos_per_prompt=num_videos_per_prompt,
             prompt_embeds=prompt_embeds,
             negative_prompt_embeds=negative_prompt_embeds,
+            max_sequence_length=max_sequence_length,
             conditions=self.conditions_for(
                 height=height, width=width, num_frames=frames, frame_rate=frame_rate
             ),

@@ -1,0 +1,160 @@
+"""How good the embedded model is, measured on scenes it was never trained on.
+
+    python benchmarks/embedded_quality.py [--captions 200] [--model FOLDER]
+
+Captions: the share of clips in which colour, shape, motion and background are as told, read back
+from the pixels. Codec: PSNR, and the share of clips whose shape can still be read after encoding
+and decoding. Likelihood: bits per latent dimension of the noised latents. Denoising: PSNR against
+the clean latents (peak: their range) without it, by one step along the flow's score, and by the
+network.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from report import environment, print_report
+from torch import Generator, Tensor
+
+from starflow_v import ScoreDenoiser, StarFlowVPipeline
+from starflow_v.assets import embedded_model
+from starflow_v.data.scene_latents import to_frames
+from starflow_v.data.scenes import (
+    Attributes,
+    SceneStream,
+    StreamSettings,
+    TaskWeights,
+    canonical_caption,
+)
+from starflow_v.evaluation.scene_checker import check, read_scene
+from starflow_v.training.flow_report import ATTRIBUTES, held_out_captions
+from starflow_v.training.objectives import bits_per_dimension, negative_log_likelihood
+
+SEED = 1000
+NAMES = {"color": "colour"}
+
+
+def main() -> None:
+    """Measure, print a table, then the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--captions", type=int, default=200)
+    parser.add_argument("--clips", type=int, default=200, help="clips for codec and likelihood")
+    parser.add_argument("--guidance", type=float, default=None)
+    parser.add_argument("--model", type=Path, default=embedded_model())
+    options = parser.parse_args()
+    pipe = StarFlowVPipeline.from_pretrained(options.model)
+    pipe.set_progress_bar_config(disable=True)
+    results = caption_accuracy(pipe, options.captions, options.guidance)
+    scenes = held_out_scenes(pipe, options.clips)
+    results |= codec_quality(pipe, scenes) | latent_quality(pipe, scenes)
+    for name, value in results.items():
+        print(f"{name:16}  {value}")
+    print_report(
+        "embedded_quality",
+        settings={
+            "captions": options.captions,
+            "clips": options.clips,
+            "guidance": pipe.defaults.guidance_scale
+            if options.guidance is None
+            else options.guidance,
+        },
+        environment=environment(options.model, device="cpu", dtype="float32", seed=SEED),
+        results=results,
+    )
+
+
+def caption_accuracy(
+    pipe: StarFlowVPipeline, count: int, guidance: float | None, *, batch: int = 10
+) -> dict[str, float]:
+    """The share of clips right in each attribute and in all four."""
+    captions = held_out_captions(count, seed=SEED)
+    verdicts = []
+    for first in range(0, count, batch):
+        some = captions[first : first + batch]
+        generators = [Generator().manual_seed(SEED + first + index) for index in range(len(some))]
+        clips = pipe(some, generator=generators, guidance_scale=guidance).frames
+        pixels = (clips * 255).round().astype(np.uint8)
+        verdicts += [check(clip, caption) for clip, caption in zip(pixels, some, strict=True)]
+    return {
+        NAMES.get(name, name): float(np.mean([getattr(it, name) is not False for it in verdicts]))
+        for name in ATTRIBUTES
+    }
+
+
+def held_out_scenes(pipe: StarFlowVPipeline, count: int) -> list[tuple[np.ndarray, str]]:
+    """Clips and their canonical captions."""
+    size = pipe.defaults
+    stream = SceneStream(
+        SEED + 1,
+        StreamSettings(
+            num_frames=size.num_frames,
+            height=size.height,
+            width=size.width,
+            fps=size.frame_rate,
+            tasks=TaskWeights(video=1, image=0, extend=0, last=0, v2v=0),
+        ),
+        held_out=True,
+    )
+    samples = [stream.sample(index) for index in range(count)]
+    return [(sample.frames, canonical_caption(sample.scene)) for sample in samples]
+
+
+@torch.no_grad()
+def codec_quality(
+    pipe: StarFlowVPipeline, scenes: list[tuple[np.ndarray, str]], *, batch: int = 20
+) -> dict[str, float]:
+    """PSNR of reconstructions, mean over clips, and the share whose main shape is still read."""
+    errors, readable = [], []
+    for first in range(0, len(scenes), batch):
+        clips = [clip for clip, _ in scenes[first : first + batch]]
+        decoded = pipe.codec.decode(pipe.codec.encode(to_frames(clips)))
+        pixels = ((decoded + 1) * 127.5).round().to(torch.uint8).permute(0, 1, 3, 4, 2).numpy()
+        for clip, copy in zip(clips, pixels, strict=True):
+            mean_square = np.square(clip.astype(float) - copy).mean()
+            errors.append(10 * np.log10(255**2 / mean_square))
+            readable.append(_shape(read_scene(clip)) == _shape(read_scene(copy)))
+    return {"codec_psnr": float(np.mean(errors)), "codec_readable": float(np.mean(readable))}
+
+
+def _shape(seen: Attributes) -> str | None:
+    return seen.shape
+
+
+def latent_quality(
+    pipe: StarFlowVPipeline, scenes: list[tuple[np.ndarray, str]], *, batch: int = 20
+) -> dict[str, object]:
+    """Bits per latent dimension of the noised latents, and PSNR of denoising them."""
+    sigma = pipe.config["noise_std"]
+    denoisers = {"score": ScoreDenoiser(pipe.flow, sigma), "fsm": pipe.denoiser}
+    bits, clean_latents, errors = [], [], {"none": [], "score": [], "fsm": []}
+    for first in range(0, len(scenes), batch):
+        clips, captions = zip(*scenes[first : first + batch], strict=True)
+        with torch.no_grad():
+            clean = pipe.codec.encode(to_frames(clips))
+            text, _ = pipe.encode_prompt(list(captions), do_classifier_free_guidance=False)
+            noise = torch.randn(clean.shape, generator=Generator().manual_seed(SEED + first))
+            x = clean + sigma * noise
+            z, log_det = pipe.flow(x, text, return_dict=False)
+            bits.append(bits_per_dimension(negative_log_likelihood(z, log_det)))
+        clean_latents.append(clean)
+        errors["none"].append(_square(x, clean))
+        for name, denoiser in denoisers.items():
+            with torch.no_grad():
+                errors[name].append(_square(denoiser.denoise(x, text), clean))
+    every = torch.cat(clean_latents)
+    peak = float(every.max() - every.min())
+    return {
+        "bits_per_dim": float(torch.cat(bits).mean()),
+        "denoiser_psnr": {
+            name: 10 * float(np.log10(peak**2 / np.mean(values))) for name, values in errors.items()
+        },
+    }
+
+
+def _square(estimate: Tensor, clean: Tensor) -> float:
+    return float((estimate - clean).square().mean())
+
+
+if __name__ == "__main__":
+    main()
