@@ -41,10 +41,11 @@ _FIXED: dict[str, object] = {
     "use_softplus": True,
     "use_final_norm": True,
     "seq_order": "L2R",
-    "temporal_causal": 2,
-    "shallow_block_local": True,
 }
 """Arguments that would mean another architecture if they had another value."""
+
+_FIXED_IN_VIDEO: dict[str, object] = {"temporal_causal": 2, "shallow_block_local": True}
+"""The same where there is more than one frame: an image model has `temporal_causal` 0."""
 
 _REQUIRED = (
     "in_channels",
@@ -156,7 +157,8 @@ def _check_arguments(arguments: Mapping[str, Any]) -> None:
     missing = [name for name in needed if name not in arguments]
     if missing:
         raise ValueError(f"the released model's arguments lack {', '.join(missing)}")
-    for name, value in _FIXED.items():
+    image = not arguments.get("temporal_causal", True)
+    for name, value in (_FIXED if image else _FIXED | _FIXED_IN_VIDEO).items():
         if arguments.get(name, value) != value:
             raise ValueError(
                 f"{name}={arguments[name]!r} is not supported: no released checkpoint has it; "

@@ -204,3 +204,11 @@ def test_a_model_without_text_needs_no_width_of_it() -> None:
     arguments = {key: value for key, value in IMAGE_3B.items() if not key.startswith("txt")}
     flow, _ = released_models(arguments)
     assert flow.deep.block.text_input is None
+
+
+def test_an_image_model_may_say_that_it_is_none_of_time() -> None:
+    flow, denoiser = released_models(
+        IMAGE_3B | {"temporal_causal": 0, "shallow_block_local": False}
+    )
+    assert denoiser is None
+    assert settings(flow) == settings(released_models(IMAGE_3B)[0])
