@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate.hooks import ModelHook, add_hook_to_module
+from accelerate.hooks import AlignDevicesHook, ModelHook, add_hook_to_module
 from diffusers import ModelMixin
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
@@ -271,3 +271,14 @@ def test_model_offload_is_woken_by_every_way_in(
         with torch.no_grad():
             way()
         assert hook.calls > 0
+
+
+def test_a_model_spread_over_devices_hands_its_output_back(
+    model: ModelMixin, inputs: dict[str, Tensor]
+) -> None:
+    """The hook moves the output to where the inputs were, and rebuilds it from a dictionary."""
+    expected = run(model, inputs)
+    add_hook_to_module(model, AlignDevicesHook(io_same_device=True))
+    moved = model(**inputs)
+    assert_close(moved if isinstance(moved, Tensor) else moved.z, expected[0])
+    assert_close(run(model, inputs), expected)

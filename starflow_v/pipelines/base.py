@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import AutoencoderKL, AutoencoderKLWan, DiffusionPipeline
 from diffusers.utils import BaseOutput
 from diffusers.video_processor import VideoProcessor
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from starflow_v.text import (
     unknown_words,
     wrap_caption,
 )
-from starflow_v.vae import Codec, codec_for
+from starflow_v.vae import Codec, PatchCodec, codec_for
 
 CONDITIONS = ("fps", "aspect_ratio", "noise_std")
 """What a caption can be told beside the prompt, see `starflow_v.text.Conditions`."""
@@ -86,7 +86,7 @@ class StarFlowVBasePipeline(DiffusionPipeline):
 
     flow: StarFlowModel
     denoiser: CausalDenoiser | None
-    vae: nn.Module
+    vae: AutoencoderKLWan | AutoencoderKL | PatchCodec
     text_encoder: nn.Module
     tokenizer: Tokenizer
 
@@ -94,7 +94,7 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         self,
         flow: StarFlowModel,
         denoiser: CausalDenoiser | None,
-        vae: nn.Module,
+        vae: AutoencoderKLWan | AutoencoderKL | PatchCodec,
         text_encoder: nn.Module,
         tokenizer: Tokenizer,
         noise_std: float = 0.5,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
@@ -19,24 +18,13 @@ from starflow_v.pipelines.base import (
     StarFlowVPipelineOutput,
     to_noise_frames,
 )
+from starflow_v.pipelines.request import Request
+from starflow_v.pipelines.run import Run
 from starflow_v.sampling.noise import noise_frames, seed_children
-from starflow_v.sampling.stages import DeepStage, DenoiseStage, Frames, ShallowStage, gather
+from starflow_v.sampling.stages import DeepStage, DenoiseStage, ShallowStage
 
-OUTPUT_TYPES = ("np", "pt", "pil", "latent")
-
+Value = TypeVar("Value")
 Callback = Callable[[Any, int, int, dict[str, Any]], dict[str, Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """One call, ready to go: its stages in a row, and the noise that goes in."""
-
-    deep: DeepStage
-    shallow: ShallowStage
-    denoise: DenoiseStage
-    noise: Frames
-    text: Tensor
-    null_text: Tensor | None
 
 
 class StarFlowVPipeline(StarFlowVBasePipeline):
@@ -102,8 +90,8 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
         """
         if isinstance(callback_on_step_end, PipelineCallback | MultiPipelineCallbacks):
             callback_on_step_end_tensor_inputs = callback_on_step_end.tensor_inputs
-        self.check_inputs(prompt, prompt_embeds, output_type, callback_on_step_end_tensor_inputs)
-        run = self._prepare(
+        self._check_callback_tensors(callback_on_step_end_tensor_inputs)
+        request = Request(
             prompt=prompt,
             negative_prompt=negative_prompt,
             height=height,
@@ -115,23 +103,24 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
             latents=latents,
             prompt_embeds=prompt_embeds,
             negative_prompt_embeds=negative_prompt_embeds,
-            max_sequence_length=max_sequence_length,
+            output_type=output_type,
             frame_rate=frame_rate,
             solver=solver,
             window=window,
+            max_sequence_length=max_sequence_length,
         )
-        tensors = {"prompt_embeds": run.text, "negative_prompt_embeds": run.null_text}
+        run = self._prepare(request)
         cleaned: list[Tensor] = []
         with self.progress_bar(total=self.num_timesteps) as progress:
-            deep = _counted(run.deep(run.noise), progress.update)
-            noisy = run.shallow(gather(deep))
-            for step, frame in enumerate(run.denoise(noisy)):
+            for step, frame in enumerate(run.stage_by_stage(progress.update)):
                 cleaned.append(frame)
                 if callback_on_step_end is not None:
-                    tensors["latents"] = torch.cat(cleaned, dim=1).transpose(1, 2)
-                    given = {}
-                    for name in callback_on_step_end_tensor_inputs:
-                        given[name] = tensors[name]
+                    tensors = {
+                        "latents": torch.cat(cleaned, dim=1).transpose(1, 2),
+                        "prompt_embeds": run.text,
+                        "negative_prompt_embeds": run.null_text,
+                    }
+                    given = {name: tensors[name] for name in callback_on_step_end_tensor_inputs}
                     returned = callback_on_step_end(self, step, step, given)
                     changed = returned.pop("latents", tensors["latents"])
                     cleaned = list(changed.transpose(1, 2).split(1, dim=1))
@@ -179,8 +168,7 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
                 "a time: call the pipeline instead, or use enable_group_offload / "
                 "enable_sequential_cpu_offload"
             )
-        self.check_inputs(prompt, prompt_embeds, output_type, ())
-        run = self._prepare(
+        request = Request(
             prompt=prompt,
             negative_prompt=negative_prompt,
             height=height,
@@ -192,12 +180,13 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
             latents=latents,
             prompt_embeds=prompt_embeds,
             negative_prompt_embeds=negative_prompt_embeds,
-            max_sequence_length=max_sequence_length,
+            output_type=output_type,
             frame_rate=frame_rate,
             solver=solver,
             window=window,
+            max_sequence_length=max_sequence_length,
         )
-        cleaned = run.denoise(run.shallow(run.deep(run.noise)))
+        cleaned = self._prepare(request).as_stream()
         if output_type == "latent":
             for frame in cleaned:
                 yield frame.transpose(1, 2)
@@ -205,91 +194,60 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
             for frames in self.codec.decode_stream(cleaned):
                 yield self._to_output(frames, output_type)
 
-    def check_inputs(
-        self,
-        prompt: str | Sequence[str] | None,
-        prompt_embeds: Tensor | None,
-        output_type: str,
-        callback_tensors: Sequence[str],
-    ) -> None:
-        """Refuse what cannot be meant, before anything is computed."""
-        if (prompt is None) == (prompt_embeds is None):
-            raise ValueError("give either a prompt or prompt_embeds, not both and not neither")
-        if prompt is not None and not isinstance(prompt, str | list | tuple):
-            raise ValueError(f"prompt must be a string or a list of strings, got {type(prompt)}")
-        if output_type not in OUTPUT_TYPES:
-            raise ValueError(
-                f"output_type={output_type!r} is not known: choose from {OUTPUT_TYPES}"
-            )
-        unknown = [name for name in callback_tensors if name not in self._callback_tensor_inputs]
+    def _check_callback_tensors(self, names: Sequence[str]) -> None:
+        unknown = [name for name in names if name not in self._callback_tensor_inputs]
         if unknown:
             raise ValueError(
                 f"callbacks cannot be given {unknown}: choose from {self._callback_tensor_inputs}"
             )
 
-    def _prepare(
-        self,
-        *,
-        prompt: str | Sequence[str] | None,
-        negative_prompt: str | Sequence[str] | None,
-        height: int | None,
-        width: int | None,
-        num_frames: int | None,
-        guidance_scale: float | None,
-        num_videos_per_prompt: int,
-        generator: Generator | Sequence[Generator] | None,
-        latents: Tensor | None,
-        prompt_embeds: Tensor | None,
-        negative_prompt_embeds: Tensor | None,
-        max_sequence_length: int | None,
-        frame_rate: int | None,
-        solver: Solver | None,
-        window: Window | None,
-    ) -> _Run:
+    def _prepare(self, request: Request) -> Run:
+        """Fill in what a request leaves open; only the text is computed yet."""
         defaults, device = self.defaults, self._execution_device
-        guided = defaults.guidance_scale if guidance_scale is None else guidance_scale
-        guidance = DensityGuidance(guided)
-        self._guidance_scale, self._interrupt = guided, False
-        frames = self.whole_frames(num_frames or defaults.num_frames)
-        shape = self._latent_shape(height or defaults.height, width or defaults.width)
+        self._guidance_scale = _given(request.guidance_scale, defaults.guidance_scale)
+        self._interrupt = False
+        guidance = DensityGuidance(self._guidance_scale)
+        height = _given(request.height, defaults.height)
+        width = _given(request.width, defaults.width)
+        frames = self.whole_frames(_given(request.num_frames, defaults.num_frames))
+        self._num_timesteps = steps = 1 + (frames - 1) // self.codec.temporal_factor
+        shape = self._latent_shape(height, width)
         text, null_text = self.encode_prompt(
-            prompt,
-            negative_prompt,
+            request.prompt,
+            request.negative_prompt,
             do_classifier_free_guidance=guidance.active,
-            num_videos_per_prompt=num_videos_per_prompt,
-            prompt_embeds=prompt_embeds,
-            negative_prompt_embeds=negative_prompt_embeds,
-            max_sequence_length=max_sequence_length,
+            num_videos_per_prompt=request.num_videos_per_prompt,
+            prompt_embeds=request.prompt_embeds,
+            negative_prompt_embeds=request.negative_prompt_embeds,
+            max_sequence_length=request.max_sequence_length,
             conditions=self.conditions_for(
-                height=height, width=width, num_frames=frames, frame_rate=frame_rate
+                height=height, width=width, num_frames=frames, frame_rate=request.frame_rate
             ),
         )
-        steps = 1 + (frames - 1) // self.codec.temporal_factor
-        if latents is None:
-            children = seed_children(generator, text.shape[0])
+        text = text.to(device)
+        null_text = None if null_text is None else null_text.to(device)
+        if request.latents is None:
+            children = seed_children(request.generator, text.shape[0])
             noise = noise_frames(children, shape, frames=steps, device=device)
         else:
             expected = (text.shape[0], shape[0], steps, *shape[1:])
-            noise = iter(to_noise_frames(latents, expected, device))
-        self._num_timesteps = steps
-        window = window or self.window_for(steps)
-        solver = solver or SequentialSolver()
-        text = text.to(device)
-        return _Run(
+            noise = iter(to_noise_frames(request.latents, expected, device))
+        solver = request.solver or SequentialSolver()
+        window = request.window or self.window_for(steps)
+        denoiser = self.denoiser or ScoreDenoiser(self.flow, self.config["noise_std"])
+        return Run(
+            noise=noise,
             deep=DeepStage(
                 self.flow,
                 text,
                 frames=steps,
                 solver=solver,
-                null_text=null_text if null_text is None else null_text.to(device),
+                null_text=null_text,
                 guidance=guidance,
                 window=window,
             ),
             shallow=ShallowStage(self.flow, solver),
-            denoise=DenoiseStage(
-                self.denoiser or ScoreDenoiser(self.flow, self.config["noise_std"]), text, window
-            ),
-            noise=noise,
+            denoise=DenoiseStage(denoiser, text, window),
             text=text,
             null_text=null_text,
         )
@@ -314,7 +272,5 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
 StarFlowVPipeline.__module__ = "starflow_v"
 
 
-def _counted(frames: Frames, count: Callable[[], Any]) -> Frames:
-    for frame in frames:
-        count()
-        yield frame
+def _given(value: Value | None, default: Value) -> Value:
+    return default if value is None else value

@@ -35,6 +35,7 @@ from starflow_v.training.checkpoint import (
     save_checkpoint,
 )
 from starflow_v.training.journal import Journal
+from starflow_v.training.memory import keep_freed_memory
 from starflow_v.training.prepared import PreparedPart
 from starflow_v.training.recipe import Batch, Part, Recipe, Share
 from starflow_v.training.schedule import WarmupCosine
@@ -93,6 +94,7 @@ class Trainer(Generic[Batch]):
     def run(self) -> int:
         """Train, resuming from the newest checkpoint; returns the steps done. Saves before it
         stops."""
+        keep_freed_memory()
         self.resume()
         main = self.accelerator.is_main_process
         journal = Journal(
@@ -107,14 +109,12 @@ class Trainer(Generic[Batch]):
             batches = self.recipe.batches(self._shares())
             while self.step < self.settings.steps and not self._must_stop(started):
                 self._one_step(batches, journal)
-                if (
-                    self.step % self.settings.evaluate_every == 0
-                    or self.step == self.settings.steps
-                ):
-                    self.evaluate(journal)
                 if self.step % self.settings.save_every == 0:
                     self.save()
                     saved = self.step
+                due = self.step % self.settings.evaluate_every == 0
+                if due or self.step == self.settings.steps:
+                    self.evaluate(journal)
             if saved != self.step:
                 self.save()
         return self.step
@@ -123,7 +123,8 @@ class Trainer(Generic[Batch]):
         """Gradients from all micro batches, one optimizer step each part, one log line now and
         then."""
         started = time.monotonic()
-        torch.manual_seed(self.settings.seed * 1_000_003 + self.step)
+        rank = self.accelerator.process_index
+        torch.manual_seed(self.settings.seed * 1_000_003 + self.step + rank * 1_000_000_007)
         for part in self.parts.values():
             part.set_learning_rate(self.schedule(self.step))
         metrics, waited = self._gradients(batches)

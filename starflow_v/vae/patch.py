@@ -32,6 +32,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
     fitted ones."""
 
     _no_split_modules = ()
+    _group_offload_block_modules = ("encoder", "decoder")
 
     @register_to_config
     def __init__(

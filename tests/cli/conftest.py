@@ -36,6 +36,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
         width=48,
         guidance_scale=1.0,
         text_length=48,
+        conditions=["fps", "aspect_ratio", "noise_std"],
         window_frames=3,
         window_overlap=1,
     ).save_pretrained(folder)

@@ -78,6 +78,7 @@ def tiny_pipeline(**settings) -> StarFlowVPipeline:
         "width": 24,
         "guidance_scale": 2.0,
         "text_length": 40,
+        "conditions": ["fps", "aspect_ratio", "noise_std"],
         "window_frames": 4,
         "window_overlap": 2,
     }

@@ -43,6 +43,14 @@ def test_forward_is_decode_of_encode() -> None:
 
 
 @torch.no_grad()
+def test_forward_returns_a_tuple_on_demand() -> None:
+    vae, frames = PatchCodec(channels=9, patch_size=4), clips()
+    (sample,) = vae(frames, return_dict=False)
+    assert torch.equal(sample, vae(frames).sample)
+    assert sample.shape == frames.shape
+
+
+@torch.no_grad()
 def test_lowest_frequency_is_the_mean_colour() -> None:
     codec = codec_for(PatchCodec(channels=3, patch_size=8))
     colour = torch.tensor([0.5, -0.25, 0.75])

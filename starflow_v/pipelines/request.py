@@ -1,0 +1,61 @@
+"""What a call asks for, checked before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Generator, Tensor
+
+from starflow_v.flow.solver import Solver
+from starflow_v.flow.window import Window
+
+OUTPUT_TYPES = ("np", "pt", "pil", "latent")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The arguments that a call and a stream share; `None` means the model's own default.
+
+    `StarFlowVPipeline.__call__` says what each of them is.
+    """
+
+    prompt: str | Sequence[str] | None
+    negative_prompt: str | Sequence[str] | None
+    height: int | None
+    width: int | None
+    num_frames: int | None
+    guidance_scale: float | None
+    num_videos_per_prompt: int
+    generator: Generator | Sequence[Generator] | None
+    latents: Tensor | None
+    prompt_embeds: Tensor | None
+    negative_prompt_embeds: Tensor | None
+    output_type: str
+    frame_rate: int | None
+    solver: Solver | None
+    window: Window | None
+    max_sequence_length: int | None
+
+    def __post_init__(self) -> None:
+        if (self.prompt is None) == (self.prompt_embeds is None):
+            raise ValueError("give either a prompt or prompt_embeds, not both and not neither")
+        if self.negative_prompt is not None and self.negative_prompt_embeds is not None:
+            raise ValueError("give either a negative_prompt or negative_prompt_embeds, not both")
+        for name in ("prompt", "negative_prompt"):
+            texts = getattr(self, name)
+            if not (texts is None or isinstance(texts, str) or _are_strings(texts)):
+                raise ValueError(f"{name} must be a string or a list of strings, got {texts!r}")
+        if self.num_videos_per_prompt < 1:
+            raise ValueError(f"num_videos_per_prompt={self.num_videos_per_prompt}: give 1 or more")
+        if self.output_type not in OUTPUT_TYPES:
+            raise ValueError(
+                f"output_type={self.output_type!r} is not known: choose from {OUTPUT_TYPES}"
+            )
+
+
+def _are_strings(texts: object) -> bool:
+    """A list of at least one string."""
+    if not isinstance(texts, list | tuple) or not texts:
+        return False
+    return all(isinstance(text, str) for text in texts)
