@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from starflow_v.nn.layers import widen
 
 UNIT_SCALE = 0.541324854612918
 """softplus(UNIT_SCALE) = 1: a raw scale of zero means scale one."""
@@ -30,8 +31,7 @@ class AffineParams:
     @classmethod
     def from_raw(cls, raw: Tensor) -> AffineParams:
         """Read a network's output (B, k, 2C): raw scale a, then shift; scale = softplus(a + c)."""
-        wide = raw.to(torch.promote_types(raw.dtype, torch.float32))
-        scale, shift = wide.chunk(2, dim=-1)
+        scale, shift = widen(raw).chunk(2, dim=-1)
         return cls(shift, F.softplus(scale + UNIT_SCALE))
 
     def normalize(self, x: Tensor) -> Tensor:

@@ -12,9 +12,9 @@ from einops import repeat
 from torch import Tensor, nn
 
 from starflow_v.flow.affine import AffineParams
-from starflow_v.nn.attention import CAUSAL, FULL, Mask, group_causal
+from starflow_v.nn.attention import FULL, Mask, causal, group_causal
 from starflow_v.nn.cache import SequenceCache
-from starflow_v.nn.layers import RMSNorm, soft_clip
+from starflow_v.nn.layers import RMSNorm, soft_clip, widen
 from starflow_v.nn.rope import Rotary
 from starflow_v.nn.transformer import Transformer
 
@@ -98,15 +98,16 @@ class FlowBlock(nn.Module):
         past = 0 if cache is None else cache.length
         mask = _mask(past, length, count, group, hidden.device)
         hidden = self.transformer(hidden, rotary, mask, cache)[:, length:]
-        return AffineParams.from_raw(soft_clip(self.output(self.norm(hidden)), self.limit))
+        raw = widen(self.output(self.norm(hidden)))
+        return AffineParams.from_raw(soft_clip(raw, self.limit))
 
 
 def _mask(past: int, text: int, count: int, group: int, device: torch.device) -> Mask:
     """Causal between groups, full inside them; every text slot is a group of its own."""
     if text == 0 and count == group:
         return FULL
-    if past == 0 and (group == 1 or count == 0):
-        return CAUSAL
+    if group == 1 or count == 0:
+        return causal(past, text + count, device)
     words = torch.arange(1 - text, 1, device=device)
     queries = torch.cat((words, 1 + torch.arange(count, device=device) // group))
     return group_causal(queries, torch.cat((queries.new_full((past,), -text), queries)))

@@ -100,7 +100,7 @@ class DeepFlow(nn.Module):
 
         Args:
             noise: frames of z after the prefix, (B, N, C) each.
-            predictor: fresh, with room for the window (without a window, for all frames).
+            predictor: fresh, with room for the window, or for all frames if they are fewer.
             solver: how a frame is solved.
             prefix: known frames of u, (B, P, N, C), that come first and are not yielded.
             window: when to restart; `None`: never.
@@ -117,7 +117,7 @@ class DeepFlow(nn.Module):
         for z in noise:
             if window is not None and inside == window.frames:
                 predictor.restart()
-                carried = window.carry(list(history))
+                carried = _carried(window, history)
                 cost += self._commit(predictor, carried)
                 inside = len(carried)
             guess = None if last is None else self.order.to_slots(last)
@@ -148,10 +148,24 @@ class DeepFlow(nn.Module):
 
 
 def _in_window(known: list[Tensor], window: Window) -> list[Tensor]:
-    """The frames to begin with after so many known ones, in step with a run that made them."""
-    beyond = len(known) - window.frames
-    if beyond < 0:
-        return known
-    step = window.frames - window.overlap
-    restart = window.frames + beyond // step * step
-    return window.carry(known[:restart]) + known[restart:]
+    """The frames to begin with after so many known ones, in step with a run that made them.
+
+    Its restarts are gone through one by one, since a window may carry as much as it likes.
+    """
+    carried: list[Tensor] = []
+    start = 0  # of the known frames that are in the block behind those carried
+    while len(carried) + len(known) - start >= window.frames:
+        start += window.frames - len(carried)
+        carried = _carried(window, known[max(start - window.overlap, 0) : start])
+    return carried + known[start:]
+
+
+def _carried(window: Window, history: Iterable[Tensor]) -> list[Tensor]:
+    """What the window hands over at a restart, with room for at least one frame behind it."""
+    carried = window.carry(list(history))
+    if len(carried) >= window.frames:
+        raise ValueError(
+            f"the window carries {len(carried)} frames over a restart but holds {window.frames}: "
+            f"carry at most {window.frames - 1}, or make it longer"
+        )
+    return carried

@@ -89,6 +89,9 @@ class JacobiSolver:
         max_sweeps: cap on the sweeps of a block; `None`: as many as make it exact.
         norm: "mean": mean squared change over mean square (the paper's rule); "max": largest change
             of a token's channel in units of the standard deviation of x.
+
+    Raises:
+        FloatingPointError: if tokens become NaN or infinite. (`SequentialSolver` does not look.)
     """
 
     block_size: int
@@ -147,4 +150,11 @@ class JacobiSolver:
             moved = change.abs().amax(1) / size.std(1, correction=0).clamp(min=1e-12)
         else:
             moved = change.square().mean(1) / size.square().mean(1).clamp(min=1e-24)
-        return float(moved.max())
+        largest = float(moved.max())
+        if not math.isfinite(largest):
+            raise FloatingPointError(
+                "tokens became NaN or infinite in a Jacobi sweep: look for such values in the "
+                "noise, the text, the prefix and the weights; a model in float16 may overflow, "
+                "bfloat16 and float32 do not"
+            )
+        return largest

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 
 import torch
 from diffusers import ModelMixin
 from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.utils import BaseOutput
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor
 
@@ -26,46 +24,12 @@ from starflow_v.flow.checks import check_prefix, check_text
 from starflow_v.flow.deep import DeepFlow
 from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.order import alternating
+from starflow_v.flow.outputs import FlowOutput, Solution
 from starflow_v.flow.patches import Grid, patch_grid, patchify, unpatchify
 from starflow_v.flow.shallow import ShallowFlow
 from starflow_v.flow.solver import Cost, SequentialSolver, Solver
 from starflow_v.flow.window import Window
 from starflow_v.nn.transformer import set_recompute
-
-
-@dataclass
-class FlowOutput(BaseOutput):
-    """The map forwards.
-
-    Both are always there; the defaults let accelerate rebuild an output from a dictionary, as the
-    first argument, when it moves or casts one.
-
-    Args:
-        z: noise, (B, T, c, h, w).
-        log_det: log |dz/dx| of each token, (B, T, rows, columns), in nats, in raster order.
-    """
-
-    z: Tensor
-    log_det: Tensor = None  # type: ignore[assignment]
-
-
-@dataclass(frozen=True)
-class Solution:
-    """The map backwards, and what it cost.
-
-    Args:
-        latents: x, (B, T, c, h, w).
-        evaluations: calls of the network, one after the other, of the "deep" and "shallow" halves.
-        passes: tokens evaluated divided by the tokens of the video, likewise.
-        residual: the largest last change of the solver, in its own norm; 0 if solved exactly.
-        converged: whether the solver met its tolerance everywhere.
-    """
-
-    latents: Tensor
-    evaluations: dict[str, int] = field(default_factory=dict)
-    passes: dict[str, float] = field(default_factory=dict)
-    residual: float = 0.0
-    converged: bool = True
 
 
 class StarFlowModel(ModelMixin, ConfigMixin):
@@ -178,7 +142,10 @@ class StarFlowModel(ModelMixin, ConfigMixin):
         window: Window | None = None,
         solver: Solver | None = None,
     ) -> Tensor:
-        """z -> x, (B, T, c, h, w): the latents of `solve`, which has the same arguments."""
+        """z -> x, (B, T, c, h, w): the latents of `solve`, which has the same arguments.
+
+        No gradient flows through it.
+        """
         return self.solve(
             noise,
             text,
@@ -201,7 +168,7 @@ class StarFlowModel(ModelMixin, ConfigMixin):
         window: Window | None = None,
         solver: Solver | None = None,
     ) -> Solution:
-        """z -> x, with what it cost.
+        """z -> x, with what it cost. No gradient flows through it.
 
         Args:
             noise: z, (B, T, c, h, w).
@@ -262,15 +229,15 @@ class StarFlowModel(ModelMixin, ConfigMixin):
 
         Args:
             noise: the frames of z after the prefix, (B, 1, c, h, w) each.
-            frames: how many frames there are in all, prefix included (unused with a window).
+            frames: how many frames there are in all, prefix included.
 
         The other arguments are those of `solve`.
         """
-        self._wake()
         stream = iter(noise)
         first = next(stream, None)
         if first is None:
             return
+        self._wake()  # after whatever made the noise: under offload one model is awake at a time
         grid = self.grid(first)
         check_text(text, batch=first.shape[0], width=self.config["text_dim"])
         known = None
@@ -280,7 +247,7 @@ class StarFlowModel(ModelMixin, ConfigMixin):
         predictor = self.deep.predictor(
             text,
             grid,
-            frames=frames if window is None else window.frames,
+            frames=frames if window is None else min(frames, window.frames),
             device=first.device,
             null_text=null_text,
             guidance=guidance,

@@ -23,8 +23,11 @@ class Window(Protocol):
     def carry(self, history: Sequence[Tensor]) -> list[Tensor]:
         """The frames (B, N, C), between the halves, to commit first after a restart.
 
+        Any number below `frames`, also others than the past ones. It is asked once a restart, in
+        order, the restarts within a long prefix included.
+
         Args:
-            history: the last `overlap` frames or more, the newest last.
+            history: the last `overlap` frames (all, if there are fewer), the newest last.
         """
 
 

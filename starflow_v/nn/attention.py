@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from torch.nn.attention.bias import causal_lower_right
 
 from starflow_v.nn.cache import LayerCache
 from starflow_v.nn.rope import Rotary, space_pairs
@@ -16,7 +17,8 @@ from starflow_v.nn.rope import Rotary, space_pairs
 class Mask(NamedTuple):
     """Which keys each query attends to: all of them, the causal triangle, or those `allowed`.
 
-    `causal` is for as many queries as keys and needs no tensor; `allowed` is (queries, keys), bool.
+    `causal` needs no tensor: the last query attends to all keys, each one before it to one fewer.
+    `allowed` is (queries, keys), bool.
     """
 
     allowed: Tensor | None = None
@@ -28,6 +30,20 @@ EXPLICIT_LIMIT = 1024
 
 FULL = Mask()
 CAUSAL = Mask(causal=True)
+
+
+def causal(past: int, count: int, device: torch.device) -> Mask:
+    """Each of `count` slots attends to the `past` slots before them, to earlier ones and itself.
+
+    CUDA has a kernel for it. Others have one only without a past; there the tensor is made here,
+    once for all layers.
+    """
+    if past == 0 or device.type == "cuda":
+        return CAUSAL
+    if count == 1:
+        return FULL
+    every = torch.ones(count, past + count, dtype=torch.bool, device=device)
+    return Mask(allowed=every.tril(past))
 
 
 def group_causal(queries: Tensor, keys: Tensor) -> Mask:
@@ -48,6 +64,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
     """
     if q.requires_grad and q.device.type == "cpu" and k.shape[-2] <= EXPLICIT_LIMIT:
         return _attend_explicitly(q, k, v, mask)
+    queries, keys = q.shape[-2], k.shape[-2]
+    if mask.causal and queries < keys:
+        bias = causal_lower_right(queries, keys)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask.allowed, is_causal=mask.causal)
 
 
@@ -55,7 +75,8 @@ def _attend_explicitly(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
     logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     allowed = mask.allowed
     if mask.causal:
-        allowed = torch.ones(logits.shape[-2:], dtype=torch.bool, device=q.device).tril()
+        past = k.shape[-2] - q.shape[-2]
+        allowed = torch.ones(logits.shape[-2:], dtype=torch.bool, device=q.device).tril(past)
     if allowed is not None:
         logits = logits.masked_fill(~allowed, -torch.inf)
     return logits.softmax(-1).to(v.dtype) @ v

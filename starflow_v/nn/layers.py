@@ -6,10 +6,16 @@ import torch
 from torch import Tensor, nn
 
 
+def widen(x: Tensor) -> Tensor:
+    """The same numbers in float32 or better."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 class RMSNorm(nn.Module):
     """Root-mean-square normalisation, y = (1 + w) · x / sqrt(mean(x²) + eps).
 
-    The mean is taken in float32 or better; the weight starts at zero, that is at the identity.
+    All of it is computed in float32 or better (in bfloat16, 1 + w = 1 for every |w| < 1/512); the
+    weight starts at zero, that is at the identity.
     """
 
     def __init__(self, width: int, *, eps: float = 1e-6) -> None:
@@ -19,9 +25,9 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D), in the dtype of x."""
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        wide = widen(x)
         scaled = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
-        return (scaled * (1 + self.weight)).to(x.dtype)
+        return (scaled * (1 + self.weight.to(wide.dtype))).to(x.dtype)
 
 
 class MLP(nn.Module):

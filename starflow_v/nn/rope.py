@@ -1,7 +1,7 @@
 """Rotary positions over three axes: row, column and time.
 
 A head of width d has d/2 pairs of features. The last 8 pairs turn with time, the others are shared
-evenly by row and column:
+evenly by row and column (a head of 16 has none for them: it tells frames apart, not places):
 
     angle = [row · f_space, column · f_space, time · f_time],   f_n(k) = 10000^(-k / n).
 
@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from starflow_v.nn.layers import widen
 
 TIME_PAIRS = 8
 BASE = 10_000.0
@@ -36,8 +38,7 @@ class Rotary(NamedTuple):
 
         A pair is a complex number: one product, in float32 or better.
         """
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        pairs = torch.view_as_complex(wide.unflatten(-1, (-1, 2)))
+        pairs = torch.view_as_complex(widen(x).unflatten(-1, (-1, 2)))
         turned = torch.view_as_real(pairs * self.turn.to(pairs.dtype))
         return turned.flatten(-2).to(x.dtype)
 
@@ -62,10 +63,10 @@ def text_positions(length: int, *, reference: float) -> Tensor:
 def space_pairs(head_dim: int) -> int:
     """How many pairs of a head turn with the row, and how many with the column."""
     pairs = (head_dim // 2 - TIME_PAIRS) // 2
-    if pairs < 1 or head_dim % 4:
+    if pairs < 0 or head_dim % 4:
         raise ValueError(
             f"head_dim={head_dim} cannot hold rotary positions: it must be a multiple of 4, "
-            f"and at least {2 * TIME_PAIRS + 4}"
+            f"and at least {2 * TIME_PAIRS}"
         )
     return pairs
 

@@ -14,6 +14,7 @@ from diffusers.video_processor import VideoProcessor
 from torch import Tensor, nn
 
 from starflow_v.denoiser import CausalDenoiser
+from starflow_v.flow.solver import Cost
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.flow.window import ContextWindow, Window
 from starflow_v.text import (
@@ -39,9 +40,13 @@ class StarFlowVPipelineOutput(BaseOutput):
     Args:
         frames: "np": (B, F, H, W, 3) float32 in [0, 1]; "pt": (B, F, 3, H, W); "pil": a list of
             images for each video; "latent": normalised clean latents (B, c, T, h, w).
+        deep: what solving the deep block took.
+        shallow: what solving the shallow blocks took.
     """
 
     frames: object
+    deep: Cost | None = None
+    shallow: Cost | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +92,7 @@ class StarFlowVBasePipeline(DiffusionPipeline):
     flow: StarFlowModel
     denoiser: CausalDenoiser | None
     vae: AutoencoderKLWan | AutoencoderKL | PatchCodec
-    text_encoder: nn.Module
+    text_encoder: nn.Module | None
     tokenizer: Tokenizer
 
     def __init__(
@@ -177,6 +182,10 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         """Set to `True` (in a callback) to stop after the current frame."""
         return self._interrupt
 
+    @interrupt.setter
+    def interrupt(self, stop: bool) -> None:
+        self._interrupt = stop
+
     def encode_prompt(
         self,
         prompt: str | Sequence[str] | None,
@@ -208,6 +217,9 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         """
         conditions = conditions or self.conditions_for()
         length = max_sequence_length or self.config["text_length"]
+        wanted = prompt_embeds is None or do_classifier_free_guidance
+        if self.text_encoder is None and wanted:
+            self._refuse_without_text_encoder(prompt_embeds, negative_prompt_embeds)
         if prompt_embeds is None:
             if prompt is None:
                 raise ValueError("give a prompt, or prompt_embeds")
@@ -259,7 +271,8 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         factor = self.codec.temporal_factor
         if num_frames < 1:
             raise ValueError(f"num_frames={num_frames}: give 1 (an image) or more")
-        whole = 1 + round((num_frames - 1) / factor) * factor
+        later = (num_frames - 1 + factor // 2) // factor
+        whole = 1 if num_frames == 1 else 1 + max(1, later) * factor
         if whole != num_frames:
             warnings.warn(
                 f"num_frames={num_frames} is not 1 + {factor}k: {whole} frames will be made",
@@ -267,7 +280,22 @@ class StarFlowVBasePipeline(DiffusionPipeline):
             )
         return whole
 
+    def _refuse_without_text_encoder(
+        self, prompt_embeds: Tensor | None, negative_prompt_embeds: Tensor | None
+    ) -> None:
+        embeds = {
+            "prompt_embeds": prompt_embeds,
+            "negative_prompt_embeds": negative_prompt_embeds,
+        }
+        missing = [name for name, tensor in embeds.items() if tensor is None]
+        if missing:
+            raise ValueError(
+                f"this pipeline has no text encoder: give {' and '.join(missing)} (the latter are "
+                "needed for guidance only: guidance_scale=0 does without)"
+            )
+
     def _encode(self, prompts: Sequence[str], conditions: Conditions, length: int) -> Tensor:
+        assert self.text_encoder is not None, "checked in encode_prompt"
         captions = [wrap_caption(prompt, conditions) for prompt in prompts]
         return encode_captions(
             self.text_encoder,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from torch import Generator, Tensor
 
+from starflow_v.flow.guidance import DensityGuidance
 from starflow_v.flow.solver import Solver
 from starflow_v.flow.window import Window
+
+Value = TypeVar("Value")
 
 OUTPUT_TYPES = ("np", "pt", "pil", "latent")
 
@@ -48,10 +52,33 @@ class Request:
                 raise ValueError(f"{name} must be a string or a list of strings, got {texts!r}")
         if self.num_videos_per_prompt < 1:
             raise ValueError(f"num_videos_per_prompt={self.num_videos_per_prompt}: give 1 or more")
+        for name in ("height", "width", "num_frames", "frame_rate"):
+            number = getattr(self, name)
+            if number is not None and (not isinstance(number, int) or number < 1):
+                raise ValueError(f"{name}={number!r} is not valid: give a whole number above 0")
         if self.output_type not in OUTPUT_TYPES:
             raise ValueError(
                 f"output_type={self.output_type!r} is not known: choose from {OUTPUT_TYPES}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A request with nothing left open."""
+
+    height: int
+    width: int
+    num_frames: int
+    latent_frames: int
+    frame_rate: int
+    guidance: DensityGuidance
+    solver: Solver
+    window: Window | None
+
+
+def given(value: Value | None, default: Value) -> Value:
+    """The value, or the default where it is `None`."""
+    return default if value is None else value
 
 
 def _are_strings(texts: object) -> bool:

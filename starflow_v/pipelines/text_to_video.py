@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
@@ -18,13 +18,12 @@ from starflow_v.pipelines.base import (
     StarFlowVPipelineOutput,
     to_noise_frames,
 )
-from starflow_v.pipelines.request import Request
+from starflow_v.pipelines.request import Plan, Request, given
 from starflow_v.pipelines.run import Run
 from starflow_v.sampling.noise import noise_frames, seed_children
-from starflow_v.sampling.stages import DeepStage, DenoiseStage, ShallowStage
+from starflow_v.sampling.stages import DeepStage, DenoiseStage, Frames, ShallowStage
 
-Value = TypeVar("Value")
-Callback = Callable[[Any, int, int, dict[str, Any]], dict[str, Any]]
+Callback = Callable[[Any, int, int, dict[str, Any]], dict[str, Any] | None]
 
 
 class StarFlowVPipeline(StarFlowVBasePipeline):
@@ -115,14 +114,14 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
             for step, frame in enumerate(run.stage_by_stage(progress.update)):
                 cleaned.append(frame)
                 if callback_on_step_end is not None:
-                    tensors = {
+                    tensors: dict[str, Any] = {
                         "latents": torch.cat(cleaned, dim=1).transpose(1, 2),
                         "prompt_embeds": run.text,
                         "negative_prompt_embeds": run.null_text,
                     }
-                    given = {name: tensors[name] for name in callback_on_step_end_tensor_inputs}
-                    returned = callback_on_step_end(self, step, step, given)
-                    changed = returned.pop("latents", tensors["latents"])
+                    passed = {name: tensors[name] for name in callback_on_step_end_tensor_inputs}
+                    returned = callback_on_step_end(self, step, step, passed) or {}
+                    changed = returned.get("latents", tensors["latents"])
                     cleaned = list(changed.transpose(1, 2).split(1, dim=1))
                 if self.interrupt:
                     break
@@ -132,9 +131,10 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
         else:
             frames = self._to_output(self.codec.decode(clean), output_type)
         self.maybe_free_model_hooks()
-        return StarFlowVPipelineOutput(frames=frames) if return_dict else (frames,)
+        if not return_dict:
+            return (frames,)
+        return StarFlowVPipelineOutput(frames=frames, deep=run.deep.cost, shallow=run.shallow.cost)
 
-    @torch.no_grad()
     def stream(
         self,
         prompt: str | Sequence[str] | None = None,
@@ -186,12 +186,17 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
             window=window,
             max_sequence_length=max_sequence_length,
         )
-        cleaned = self._prepare(request).as_stream()
+        with torch.no_grad():
+            run = self._prepare(request)
+        return self._stream(run, output_type)
+
+    @torch.no_grad()
+    def _stream(self, run: Run, output_type: str) -> Iterator[Any]:
         if output_type == "latent":
-            for frame in cleaned:
+            for frame in run.as_stream():
                 yield frame.transpose(1, 2)
         else:
-            for frames in self.codec.decode_stream(cleaned):
+            for frames in self.codec.decode_stream(run.as_stream()):
                 yield self._to_output(frames, output_type)
 
     def _check_callback_tensors(self, names: Sequence[str]) -> None:
@@ -203,54 +208,73 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
 
     def _prepare(self, request: Request) -> Run:
         """Fill in what a request leaves open; only the text is computed yet."""
-        defaults, device = self.defaults, self._execution_device
-        self._guidance_scale = _given(request.guidance_scale, defaults.guidance_scale)
+        plan = self._settle(request)
+        self._guidance_scale, self._num_timesteps = plan.guidance.weight, plan.latent_frames
         self._interrupt = False
-        guidance = DensityGuidance(self._guidance_scale)
-        height = _given(request.height, defaults.height)
-        width = _given(request.width, defaults.width)
-        frames = self.whole_frames(_given(request.num_frames, defaults.num_frames))
-        self._num_timesteps = steps = 1 + (frames - 1) // self.codec.temporal_factor
-        shape = self._latent_shape(height, width)
+        text, null_text = self._texts(request, plan)
+        denoiser = self.denoiser or ScoreDenoiser(self.flow, self.config["noise_std"])
+        return Run(
+            noise=self._noise(request, plan, videos=text.shape[0]),
+            deep=DeepStage(
+                self.flow,
+                text,
+                frames=plan.latent_frames,
+                solver=plan.solver,
+                null_text=null_text,
+                guidance=plan.guidance,
+                window=plan.window,
+            ),
+            shallow=ShallowStage(self.flow, plan.solver),
+            denoise=DenoiseStage(denoiser, text, plan.window),
+            text=text,
+            null_text=null_text,
+        )
+
+    def _settle(self, request: Request) -> Plan:
+        """The request with the model's own defaults where it says nothing."""
+        defaults = self.defaults
+        num_frames = self.whole_frames(given(request.num_frames, defaults.num_frames))
+        latent_frames = self.codec.latent_frames(num_frames)
+        return Plan(
+            height=given(request.height, defaults.height),
+            width=given(request.width, defaults.width),
+            num_frames=num_frames,
+            latent_frames=latent_frames,
+            frame_rate=given(request.frame_rate, defaults.frame_rate),
+            guidance=DensityGuidance(given(request.guidance_scale, defaults.guidance_scale)),
+            solver=request.solver or SequentialSolver(),
+            window=request.window or self.window_for(latent_frames),
+        )
+
+    def _texts(self, request: Request, plan: Plan) -> tuple[Tensor, Tensor | None]:
+        """Embeddings (B, L, E) of the captions, and of the unconditional ones with guidance."""
         text, null_text = self.encode_prompt(
             request.prompt,
             request.negative_prompt,
-            do_classifier_free_guidance=guidance.active,
+            do_classifier_free_guidance=plan.guidance.active,
             num_videos_per_prompt=request.num_videos_per_prompt,
             prompt_embeds=request.prompt_embeds,
             negative_prompt_embeds=request.negative_prompt_embeds,
             max_sequence_length=request.max_sequence_length,
             conditions=self.conditions_for(
-                height=height, width=width, num_frames=frames, frame_rate=request.frame_rate
+                height=plan.height,
+                width=plan.width,
+                num_frames=plan.num_frames,
+                frame_rate=plan.frame_rate,
             ),
         )
-        text = text.to(device)
-        null_text = None if null_text is None else null_text.to(device)
-        if request.latents is None:
-            children = seed_children(request.generator, text.shape[0])
-            noise = noise_frames(children, shape, frames=steps, device=device)
-        else:
-            expected = (text.shape[0], shape[0], steps, *shape[1:])
-            noise = iter(to_noise_frames(request.latents, expected, device))
-        solver = request.solver or SequentialSolver()
-        window = request.window or self.window_for(steps)
-        denoiser = self.denoiser or ScoreDenoiser(self.flow, self.config["noise_std"])
-        return Run(
-            noise=noise,
-            deep=DeepStage(
-                self.flow,
-                text,
-                frames=steps,
-                solver=solver,
-                null_text=null_text,
-                guidance=guidance,
-                window=window,
-            ),
-            shallow=ShallowStage(self.flow, solver),
-            denoise=DenoiseStage(denoiser, text, window),
-            text=text,
-            null_text=null_text,
-        )
+        device = self._execution_device
+        return text.to(device), None if null_text is None else null_text.to(device)
+
+    def _noise(self, request: Request, plan: Plan, *, videos: int) -> Frames:
+        """The noise of every frame, given or drawn."""
+        shape = self._latent_shape(plan.height, plan.width)
+        device = self._execution_device
+        if request.latents is not None:
+            expected = (videos, shape[0], plan.latent_frames, *shape[1:])
+            return iter(to_noise_frames(request.latents, expected, device))
+        children = seed_children(request.generator, videos)
+        return noise_frames(children, shape, frames=plan.latent_frames, device=device)
 
     def _latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         multiple = self.size_multiple
@@ -270,7 +294,3 @@ class StarFlowVPipeline(StarFlowVBasePipeline):
 
 
 StarFlowVPipeline.__module__ = "starflow_v"
-
-
-def _given(value: Value | None, default: Value) -> Value:
-    return default if value is None else value

@@ -1,1 +1,1 @@
-"""Sampling as stages on a stream of latent frames: deep, shallow, denoise, decode."""
+"""Sampling as stages on a stream of latent frames: deep, shallow, denoise."""

@@ -1,9 +1,10 @@
 """Stages: Iterator[frames] -> Iterator[frames].
 
-    noise z --DeepStage--> u --ShallowStage--> x --DenoiseStage--> clean latents --decode--> pixels
+    noise z --DeepStage--> u --ShallowStage--> x --DenoiseStage--> clean latents
 
 A stage takes (B, k, c, h, w) and hands on what is ready: one frame at a time makes a stream, all
-frames at once (`gather`) makes the best use of a batch. A stage says afterwards what it cost.
+frames at once (`gather`) makes the best use of a batch. The stages that solve say afterwards what
+it took. The last stage, from clean latents to pixels, is the codec's `decode_stream`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Protocol
 
 import torch
@@ -97,7 +98,8 @@ class DenoiseStage:
 
     A video longer than the deep block's window is cleaned in chunks of that length, since the
     denoiser knows no later positions. The frames at the end of a chunk that could not look ahead
-    are left to the next one, which begins half a chunk before them for context.
+    are left to the next one, which begins some frames before them for context: half of what the
+    look-ahead leaves. (A look-ahead longer than half a chunk is cut to that.)
 
     Args:
         denoiser: the denoiser.
@@ -115,13 +117,13 @@ class DenoiseStage:
             yield from self.denoiser.denoise_frames(stream, self.text)
             return
         length = self.window.frames
-        ahead = min(self.denoiser.lookahead, length - 1)
+        ahead = min(self.denoiser.lookahead, max(1, (length - 1) // 2))
         again = ahead + (length - ahead) // 2
         skip, history = 0, deque[Tensor](maxlen=again)
         while not stream.empty():
             chunk = [*history]
             fresh = _recorded(islice(stream, length - len(chunk)), history)
-            cleaned = self.denoiser.denoise_frames(_joined(chunk, fresh), self.text)
+            cleaned = self.denoiser.denoise_frames(chain(chunk, fresh), self.text)
             for index, frame in enumerate(cleaned):
                 if index >= length - ahead and not stream.empty():
                     break
@@ -148,11 +150,6 @@ class _Peekable:
         if not self._next:
             self._next.extend(islice(self._frames, 1))
         return not self._next
-
-
-def _joined(known: list[Tensor], fresh: Frames) -> Frames:
-    yield from known
-    yield from fresh
 
 
 def _recorded(frames: Iterable[Tensor], history: deque[Tensor]) -> Frames:

@@ -9,7 +9,7 @@ from diffusers import AutoencoderKLWan
 from starflow_v import CausalDenoiser, StarFlowModel, StarFlowVPipeline
 from starflow_v.text import tiny_text_encoder
 
-WORDS = "a red circle moves right on a blue background".split()
+WORDS = ["a red circle moves right on a blue background"]
 
 
 def tiny_vae() -> AutoencoderKLWan:

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from torch.testing import assert_close
 
 from starflow_v import ContextWindow, JacobiSolver, StarFlowVPipeline
@@ -33,7 +34,8 @@ def test_shapes(pipe):
     assert run(pipe, output_type="latent").shape == (1, 4, 3, 2, 3)
     assert run(pipe, [PROMPT, "a blue circle"], num_videos_per_prompt=2).shape[0] == 4
     assert run(pipe, num_frames=1, height=24, width=16).shape == (1, 1, 3, 24, 16)
-    assert_close(pipe(PROMPT, generator=seeded(), return_dict=False)[0], run(pipe, output_type="np"))
+    (frames,) = pipe(PROMPT, generator=seeded(), return_dict=False)
+    assert_close(frames, run(pipe, output_type="np"))
 
 
 def test_a_sample_does_not_depend_on_its_batch(pipe):
@@ -59,9 +61,7 @@ def test_a_longer_video_begins_alike(pipe):
 @pytest.mark.parametrize("num_frames", [1, 9, 29])
 def test_stream_is_the_call(pipe, num_frames):
     whole = run(pipe, num_frames=num_frames)
-    chunks = list(
-        pipe.stream(PROMPT, num_frames=num_frames, generator=seeded(), output_type="pt")
-    )
+    chunks = list(pipe.stream(PROMPT, num_frames=num_frames, generator=seeded(), output_type="pt"))
     assert [chunk.shape[1] for chunk in chunks] == [1] + [4] * ((num_frames - 1) // 4)
     assert_close(torch.cat(chunks, dim=1), whole, atol=1e-5, rtol=0)
 
@@ -80,9 +80,7 @@ def test_stream_does_only_the_work_that_is_asked_for(pipe, monkeypatch):
 
 def test_two_streams_do_not_meet(pipe):
     alone = torch.cat(list(pipe.stream(PROMPT, generator=seeded(1), output_type="pt")), dim=1)
-    streams = [
-        pipe.stream(PROMPT, generator=seeded(seed), output_type="pt") for seed in (1, 2)
-    ]
+    streams = [pipe.stream(PROMPT, generator=seeded(seed), output_type="pt") for seed in (1, 2)]
     first = [pair[0] for pair in zip(*streams, strict=True)]
     assert_close(torch.cat(first, dim=1), alone)
 
@@ -104,9 +102,7 @@ def test_guidance(pipe):
     assert not torch.allclose(plain, run(pipe, guidance_scale=3.0), atol=1e-3)
     steered = run(pipe, guidance_scale=3.0, negative_prompt="a blue background")
     assert not torch.allclose(steered, run(pipe, guidance_scale=3.0), atol=1e-3)
-    assert_close(
-        run(pipe, guidance_scale=3.0, negative_prompt=""), run(pipe, guidance_scale=3.0)
-    )
+    assert_close(run(pipe, guidance_scale=3.0, negative_prompt=""), run(pipe, guidance_scale=3.0))
 
 
 def test_long_video_restarts(pipe):
@@ -136,8 +132,13 @@ def test_encode_prompt_in_isolation(pipe):
         vae=None,
         text_encoder=pipe.text_encoder,
         tokenizer=pipe.tokenizer,
-        **{k: v for k, v in pipe.config.items() if not k.startswith("_") and k != "denoiser"
-           and k not in ("flow", "vae", "text_encoder", "tokenizer")},
+        **{
+            k: v
+            for k, v in pipe.config.items()
+            if not k.startswith("_")
+            and k != "denoiser"
+            and k not in ("flow", "vae", "text_encoder", "tokenizer")
+        },
     )
     text, null = alone.encode_prompt(PROMPT)
     assert text.shape == null.shape == (1, 40, 16)
@@ -180,8 +181,7 @@ def test_callback_sees_every_frame_and_may_replace_what_is_decoded(pipe):
 
 def test_a_callback_can_stop_and_keeps_what_exists(pipe):
     def stop(pipeline, step, timestep, tensors):
-        pipeline._interrupt = step == 1
-        return tensors
+        pipeline.interrupt = step == 1
 
     assert run(pipe, callback_on_step_end=stop).shape[1] == 5
 
@@ -219,6 +219,8 @@ def test_bad_input_is_explained(pipe):
         "output_type": {"output_type": "gif"},
         "callbacks": {"callback_on_step_end_tensor_inputs": ["noise"]},
         "num_frames": {"num_frames": -1},
+        "num_frames=9.5": {"num_frames": 9.5},
+        "frame_rate=0": {"frame_rate": 0},
         "guidance weight": {"guidance_scale": -1.0},
         "generators": {"generator": [seeded(), seeded()]},
     }
@@ -227,9 +229,53 @@ def test_bad_input_is_explained(pipe):
             run(pipe, **{"prompt": PROMPT} | options)
 
 
-def test_frame_counts_are_rounded_with_a_warning(pipe):
-    with pytest.warns(UserWarning, match="9 frames will be made"):
-        assert run(pipe, num_frames=10).shape[1] == 9
+@pytest.mark.parametrize(("asked", "made"), [(2, 5), (3, 5), (4, 5), (6, 5), (7, 9), (11, 13)])
+def test_frame_counts_are_rounded_with_a_warning(pipe, asked, made):
+    """Ties go up, and a video never becomes a still."""
+    with pytest.warns(UserWarning, match=f"{made} frames will be made"):
+        assert pipe.whole_frames(asked) == made
+
+
+def test_a_stream_refuses_bad_input_at_once(pipe):
+    with pytest.raises(ValueError, match="prompt"):
+        pipe.stream(None)
+    with pytest.raises(ValueError, match="multiples of 8"):
+        pipe.stream(PROMPT, height=20)
+
+
+def test_the_output_tells_what_it_took(pipe):
+    output = pipe(PROMPT, generator=seeded())
+    assert (output.deep.evaluations, output.deep.tokens) == (18, 18)
+    assert (output.shallow.evaluations, output.shallow.tokens) == (2 * 6, 2 * 18)
+
+
+def test_without_a_text_encoder_the_missing_embeddings_are_named(make_pipe, pipe):
+    text, null = pipe.encode_prompt(PROMPT)
+    bare = make_pipe()
+    bare.register_modules(text_encoder=None, tokenizer=None)
+    with pytest.raises(ValueError, match="give negative_prompt_embeds"):
+        run(bare, None, prompt_embeds=text)
+    expected = run(pipe, guidance_scale=0)
+    assert_close(run(bare, None, prompt_embeds=text, guidance_scale=0), expected)
+    guided = run(bare, None, prompt_embeds=text, negative_prompt_embeds=null)
+    assert_close(guided, run(pipe))
+
+
+def test_an_image_codec_makes_images_and_refuses_videos_before_the_work(make_pipe):
+    torch.manual_seed(0)
+    blocks = ["DownEncoderBlock2D"] * 4, ["UpDecoderBlock2D"] * 4
+    vae = AutoencoderKL(
+        down_block_types=blocks[0],
+        up_block_types=blocks[1],
+        block_out_channels=[4] * 4,
+        norm_num_groups=2,
+        latent_channels=4,
+    )
+    pipe = make_pipe()
+    pipe.register_modules(vae=vae.eval())
+    assert run(pipe, num_frames=1).shape == (1, 1, 3, 16, 24)
+    with pytest.raises(ValueError, match="encodes single images"):
+        pipe.stream(PROMPT, num_frames=5)
 
 
 def test_unknown_words_are_named_with_what_is_known(pipe):

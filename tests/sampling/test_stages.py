@@ -13,7 +13,7 @@ from starflow_v.sampling.stages import DenoiseStage, gather, one_by_one
 
 
 class Marker:
-    """Stands for a denoiser: adds to each frame the largest frame number that it may look at."""
+    """Stands for a denoiser: a cleaned frame tells its number, and the first and last one seen."""
 
     def __init__(self, lookahead: int) -> None:
         self.lookahead = lookahead
@@ -25,35 +25,37 @@ class Marker:
         for frame in frames:
             seen.append(frame)
             if len(seen) > self.lookahead:
-                yield seen[done] + 1000 * frame
+                yield torch.stack((seen[0], seen[done], frame))
                 done += 1
         self.chunks.append(len(seen))
         for frame in seen[done:]:
-            yield frame + 1000 * seen[-1]
+            yield torch.stack((seen[0], frame, seen[-1]))
 
 
 def numbered(count: int) -> list[Tensor]:
     return [torch.full((1, 1, 1, 1, 1), float(index)) for index in range(count)]
 
 
-def run(denoiser: Marker, count: int, window: ContextWindow | None) -> list[float]:
+def run(denoiser: Marker, count: int, window: ContextWindow | None) -> list[list[float]]:
     stage = DenoiseStage(denoiser, None, window)
-    return [float(frame) for frame in stage(iter(numbered(count)))]
+    return [triple.flatten().tolist() for triple in stage(iter(numbered(count)))]
 
 
-@pytest.mark.parametrize("count", [1, 2, 4, 5, 6, 7, 12, 13, 23])
-@pytest.mark.parametrize(("lookahead", "frames"), [(0, 5), (1, 5), (2, 5), (4, 5), (1, 2), (8, 5)])
-def test_every_frame_is_cleaned_once_and_sees_its_lookahead(count, lookahead, frames):
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 6, 7, 12, 13, 23, 60])
+@pytest.mark.parametrize(
+    ("lookahead", "frames"), [(0, 5), (1, 5), (2, 5), (4, 5), (1, 2), (8, 5), (8, 21), (99, 21)]
+)
+def test_every_frame_is_cleaned_once_and_sees_past_and_future(count, lookahead, frames):
+    """A look-ahead as long as the window once left every chunk without a past."""
     denoiser = Marker(lookahead)
-    window = ContextWindow(frames, frames - 1)
-    cleaned = run(denoiser, count, window)
-    reach = min(lookahead, frames - 1)
-    for index, value in enumerate(cleaned):
-        newest, frame = divmod(value, 1000)
+    cleaned = run(denoiser, count, ContextWindow(frames, frames - 1))
+    ahead = min(lookahead, max(1, (frames - 1) // 2))
+    for index, (oldest, frame, newest) in enumerate(cleaned):
         assert frame == index
-        assert min(index + reach, count - 1) <= newest
+        assert newest >= min(index + ahead, count - 1)
+        assert index - oldest >= min(index, (frames - ahead) // 2)
     assert len(cleaned) == count
-    assert max(denoiser.chunks, default=0) <= frames
+    assert max(denoiser.chunks) <= frames
 
 
 def test_without_a_window_there_is_one_chunk():
