@@ -19,7 +19,7 @@ from torch import Generator, Tensor
 
 from starflow_v import ScoreDenoiser, StarFlowVPipeline
 from starflow_v.assets import embedded_model
-from starflow_v.data.scene_latents import to_frames
+from starflow_v.data.pixels import from_unit, to_clips, to_frames
 from starflow_v.data.scenes import (
     Attributes,
     SceneStream,
@@ -74,7 +74,7 @@ def caption_accuracy(
         some = captions[first : first + batch]
         generators = [Generator().manual_seed(SEED + first + index) for index in range(len(some))]
         clips = pipe(some, generator=generators, guidance_scale=guidance).frames
-        pixels = (clips * 255).round().astype(np.uint8)
+        pixels = from_unit(clips)
         verdicts += [check(clip, caption) for clip, caption in zip(pixels, some, strict=True)]
     return {
         NAMES.get(name, name): float(np.mean([getattr(it, name) is not False for it in verdicts]))
@@ -109,7 +109,7 @@ def codec_quality(
     for first in range(0, len(scenes), batch):
         clips = [clip for clip, _ in scenes[first : first + batch]]
         decoded = pipe.codec.decode(pipe.codec.encode(to_frames(clips)))
-        pixels = ((decoded + 1) * 127.5).round().to(torch.uint8).permute(0, 1, 3, 4, 2).numpy()
+        pixels = to_clips(decoded)
         for clip, copy in zip(clips, pixels, strict=True):
             mean_square = np.square(clip.astype(float) - copy).mean()
             errors.append(10 * np.log10(255**2 / mean_square))

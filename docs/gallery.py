@@ -7,7 +7,6 @@ The captions are the first of a seeded stream, good or bad, and the seeds are 0,
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from einops import rearrange
 from PIL import Image
@@ -15,6 +14,7 @@ from PIL import Image
 from starflow_v import StarFlowVPipeline
 from starflow_v.assets import embedded_model
 from starflow_v.data.contact_sheet import contact_sheet
+from starflow_v.data.pixels import from_unit
 from starflow_v.data.video_io import VideoWriter
 from starflow_v.training.flow_report import held_out_captions
 
@@ -27,7 +27,7 @@ def main() -> None:
     pipe = StarFlowVPipeline.from_pretrained(embedded_model())
     captions = held_out_captions(ROWS * COLUMNS, seed=100)
     generators = [torch.Generator().manual_seed(seed) for seed in range(len(captions))]
-    clips = (pipe(captions, generator=generators).frames * 255).round().astype(np.uint8)
+    clips = from_unit(pipe(captions, generator=generators).frames)
     sheet = contact_sheet(list(clips), labels=captions, scale=2)
     IMAGES.mkdir(exist_ok=True)
     Image.fromarray(sheet).save(IMAGES / "gallery.png", optimize=True)

@@ -3,7 +3,7 @@
 A cache is a folder of shards. A shard holds samples of one *bucket*: one task and one shape of
 latents, so that any of them can share a batch::
 
-    cache.json                   which codec made it
+    cache.json                   what it was made with
     video-00000.safetensors      latents (n, T, c, h, w), float16; captions as JSON in the header
 
 A shard is whole or absent, so an interrupted build goes on where it stopped.
@@ -62,7 +62,7 @@ def build_shards(
         bucket: name of the bucket.
         count: number of shards.
         encode: makes shard i, a pure function of i.
-        fingerprint: names the codec (see `check_fingerprint`).
+        fingerprint: says what the latents depend on, see `check_fingerprint`.
         processes: (rank, world size): each process makes its share.
 
     Returns:
@@ -73,7 +73,7 @@ def build_shards(
     rank, world = processes
     written = 0
     for index in range(rank, count, world):
-        path = folder / f"{bucket}-{index:05d}.safetensors"
+        path = shard_path(folder, bucket, index)
         if path.exists():
             continue
         latents, captions = encode(index)
@@ -83,6 +83,11 @@ def build_shards(
         part.replace(path)
         written += 1
     return written
+
+
+def shard_path(folder: Path, bucket: str, index: int) -> Path:
+    """Where a shard lies."""
+    return folder / f"{bucket}-{index:05d}.safetensors"
 
 
 def folder_fingerprint(folder: str | Path) -> str:
@@ -95,7 +100,7 @@ def folder_fingerprint(folder: str | Path) -> str:
 
 
 def check_fingerprint(folder: Path, fingerprint: str) -> None:
-    """Refuse a cache that another codec made; sign a new one.
+    """Refuse a cache whose latents depend on something else; sign a new one.
 
     Raises:
         ValueError: if the cache bears another fingerprint.
@@ -103,12 +108,12 @@ def check_fingerprint(folder: Path, fingerprint: str) -> None:
     index = folder / INDEX
     if not index.exists():
         part = index.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps({"codec": fingerprint}))
+        part.write_text(json.dumps({"made_with": fingerprint}))
         part.replace(index)
-    made_by = json.loads(index.read_text())["codec"]
+    made_by = json.loads(index.read_text())["made_with"]
     if made_by != fingerprint:
         raise ValueError(
-            f"the cache {folder} was made by another codec ({made_by}, this one is {fingerprint}): "
+            f"the cache {folder} was made with something else ({made_by}; wanted {fingerprint}): "
             "delete it, or give another folder"
         )
 
@@ -119,14 +124,23 @@ class LatentCache:
     Args:
         folder: the cache.
         weights: bucket -> how often it is drawn, relative to the others.
+        shards: bucket -> how many of its shards are read.
         seed: with step and number, the source of all draws.
     """
 
-    def __init__(self, folder: Path, weights: dict[str, float], *, seed: int) -> None:
-        self._buckets = {name: _Bucket(folder, name) for name, w in weights.items() if w > 0}
+    def __init__(
+        self, folder: Path, weights: dict[str, float], shards: dict[str, int], *, seed: int
+    ) -> None:
+        self._buckets = {
+            name: _Bucket(folder, name, shards[name]) for name, w in weights.items() if w > 0
+        }
         shares = np.array([weights[name] for name in self._buckets])
         self._shares = shares / shares.sum()
         self._seed = seed
+
+    def sizes(self) -> dict[str, int]:
+        """Samples of each bucket."""
+        return {name: len(bucket) for name, bucket in self._buckets.items()}
 
     def batch(self, step: int, numbers: Sequence[int]) -> LatentBatch:
         """Some samples of a step's batch; the whole step draws from one bucket, by weight."""
@@ -142,12 +156,13 @@ class LatentCache:
 
 
 class _Bucket:
-    """All shards of one bucket."""
+    """The first shards of one bucket."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        paths = sorted(folder.glob(f"{name}-[0-9]*.safetensors"))
-        if not paths:
-            raise ValueError(f"the cache {folder} holds no {name} shards: build it first")
+    def __init__(self, folder: Path, name: str, shards: int) -> None:
+        paths = [shard_path(folder, name, index) for index in range(shards)]
+        missing = [path.name for path in paths if not path.is_file()]
+        if missing:
+            raise ValueError(f"the cache {folder} lacks {', '.join(missing)}: build it first")
         latents: list[Tensor] = []
         self._captions: list[list[str]] = []
         for path in paths:
@@ -155,6 +170,9 @@ class _Bucket:
                 latents.append(shard.get_tensor("latents"))
                 self._captions += json.loads(shard.metadata()["captions"])
         self._latents = torch.cat(latents)
+
+    def __len__(self) -> int:
+        return len(self._captions)
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, str]:
         """Latents (T, c, h, w), float32, and one wording of the caption."""

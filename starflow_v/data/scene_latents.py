@@ -14,11 +14,10 @@ from dataclasses import fields, replace
 
 import numpy as np
 import torch
-from einops import rearrange
-from numpy.typing import NDArray
 from torch import Tensor
 
 from starflow_v.data.latent_cache import Encoded
+from starflow_v.data.pixels import Clip, to_frames
 from starflow_v.data.scenes import Sample, SceneStream, StreamSettings, TaskWeights, sample_caption
 from starflow_v.vae import Codec
 
@@ -67,16 +66,10 @@ def encode_samples(codec: Codec, bucket: str, samples: Sequence[Sample]) -> Tens
     return latents
 
 
-def _encode(codec: Codec, clips: Sequence[NDArray[np.uint8]]) -> Tensor:
+def _encode(codec: Codec, clips: Sequence[Clip]) -> Tensor:
     """Clips -> latents (n, T, c, h, w), a few at a time."""
     batches = (clips[first : first + BATCH] for first in range(0, len(clips), BATCH))
     return torch.cat([codec.encode(to_frames(batch)) for batch in batches])
-
-
-def to_frames(clips: Sequence[NDArray[np.uint8]]) -> Tensor:
-    """Clips (F,H,W,3), uint8 -> frames (B,F,3,H,W) in [-1,1]."""
-    frames = torch.from_numpy(np.stack(clips))
-    return rearrange(frames, "b f h w c -> b f c h w").float() / 127.5 - 1
 
 
 def _wordings(sample: Sample, seed: int) -> list[str]:

@@ -38,10 +38,10 @@ def causal(past: int, count: int, device: torch.device) -> Mask:
     CUDA has a kernel for it. Others have one only without a past; there the tensor is made here,
     once for all layers.
     """
-    if past == 0 or device.type == "cuda":
-        return CAUSAL
     if count == 1:
         return FULL
+    if past == 0 or device.type == "cuda":
+        return CAUSAL
     every = torch.ones(count, past + count, dtype=torch.bool, device=device)
     return Mask(allowed=every.tril(past))
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-import torch
-from einops import rearrange
-from numpy.typing import NDArray
 from torch import Tensor
 
+from starflow_v.data.pixels import Clip, to_frames
 from starflow_v.data.scenes import Sample, SceneStream, StreamSettings, TaskWeights
 
 HELD_OUT_SEED = 77
-Clip = NDArray[np.uint8]
-"""(F,H,W,3)."""
-
 
 HARD_SHAPES = {("star", "small"), ("star", "big"), ("square", "small")}
 """Shapes and sizes whose corners a blurred picture loses first."""
@@ -48,15 +43,3 @@ def held_out_clips(data: StreamSettings, *, count: int, batch: int) -> Iterator[
     for first in range(0, count, batch):
         numbers = range(first, min(first + batch, count))
         yield to_frames([stream.sample(number).frames for number in numbers])
-
-
-def to_frames(clips: Sequence[Clip]) -> Tensor:
-    """Clips of pixels -> frames (B,F,3,H,W) in [-1,1]."""
-    pixels = torch.from_numpy(np.stack(clips))
-    return rearrange(pixels, "b f h w c -> b f c h w").float() / 127.5 - 1
-
-
-def to_clips(frames: Tensor) -> Clip:
-    """Frames (B,F,3,H,W) in [-1,1] -> pixels (B,F,H,W,3)."""
-    pixels = ((frames + 1) * 127.5).round().to(torch.uint8)
-    return rearrange(pixels, "b f c h w -> b f h w c").numpy()

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from starflow_v.config import load_config, to_dictionary
 from starflow_v.data.contact_sheet import contact_sheet
+from starflow_v.data.pixels import Clip, to_clips, to_frames
 from starflow_v.data.scenes import SceneStream
 from starflow_v.training.autoencoder import (
     Autoencoder,
@@ -28,15 +29,7 @@ from starflow_v.training.autoencoder import (
     save_autoencoder,
     use_channels_last,
 )
-from starflow_v.training.clips import (
-    HELD_OUT_SEED,
-    Clip,
-    choose_stretch,
-    held_out_clips,
-    sample_hard,
-    to_clips,
-    to_frames,
-)
+from starflow_v.training.clips import HELD_OUT_SEED, choose_stretch, held_out_clips, sample_hard
 from starflow_v.training.codec_settings import CodecSettings
 from starflow_v.training.muon import Muon
 from starflow_v.training.recipe import Part, Share

@@ -8,6 +8,7 @@ anything: the score that the denoiser learns falls out of the flow's own backwar
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -20,7 +21,13 @@ from torch import Generator, Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from starflow_v.config import load_config, to_dictionary
-from starflow_v.data.latent_cache import LatentBatch, LatentCache, build_shards, folder_fingerprint
+from starflow_v.data.latent_cache import (
+    Encoded,
+    LatentBatch,
+    LatentCache,
+    build_shards,
+    folder_fingerprint,
+)
 from starflow_v.data.scene_latents import scene_encoder
 from starflow_v.data.scenes import StreamSettings, known_words
 from starflow_v.denoiser import CausalDenoiser
@@ -40,20 +47,22 @@ from starflow_v.training.flow_report import (
     measure_held_out,
     sample_captions,
 )
-from starflow_v.training.flow_settings import FlowSettings, SceneData
+from starflow_v.training.flow_settings import SHARD, FlowSettings
 from starflow_v.training.muon import Muon
 from starflow_v.training.objectives import (
     add_noise,
     flow_score_matching,
     negative_log_likelihood,
+    noise_weight,
+    per_sample,
     score_target,
 )
 from starflow_v.training.recipe import Part, Share
 from starflow_v.training.trainer import Trainer
-from starflow_v.vae import Codec, codec_for
+from starflow_v.vae import codec_for
 
-SHARD = 256
-"""Clips in a shard of the cache."""
+HELD_OUT = "held-out"
+"""Folder inside the cache with the clips that are measured and never trained on."""
 
 FlowBatch = Mapping[str, Tensor]
 """latents and eps (B,T,c,h,w), sigma (B,), ids and mask (B,L)."""
@@ -67,14 +76,18 @@ TASK_OF_BUCKET: dict[str, Task | None] = {
 }
 
 
-def train_flow(config: str | Path, overrides: Sequence[str] = ()) -> Path:
-    """Train from a configuration file; returns the folder of the exported pipeline."""
+def train_flow(config: str | Path, overrides: Sequence[str] = ()) -> Path | None:
+    """Train (or go on training) the flow that a configuration describes.
+
+    Returns the folder of the exported pipeline, or None if the run was stopped before its end.
+    """
     settings = load_config(FlowSettings, config, overrides)
     recipe = FlowRecipe(settings)
     trainer: Trainer[FlowBatch] = Trainer(
         recipe, settings.trainer, description=to_dictionary(settings)
     )
-    trainer.run()
+    if trainer.run() < settings.trainer.steps:
+        return None
     exported = Path(settings.trainer.folder) / "pipeline"
     trainer.export(exported)
     return exported
@@ -87,7 +100,7 @@ class FlowRecipe:
         torch.manual_seed(settings.trainer.seed)
         self.settings = settings
         self.vae = AutoencoderKLWan.from_pretrained(settings.vae).eval().requires_grad_(False)
-        self.codec = codec_for(self.vae, temporal_scale=settings.temporal_scale)
+        self.codec = codec_for(self.vae, temporal_scale=temporal_scale(settings))
         self.text_encoder, self.tokenizer = tiny_text_encoder(
             known_words(),
             width=settings.text.width,
@@ -113,14 +126,16 @@ class FlowRecipe:
     def cache(self) -> LatentCache:
         """The latents that are trained on; what is missing on the disk is made first."""
         data = self.settings.data
-        build_scene_cache(data, self.codec, fingerprint=folder_fingerprint(self.settings.vae))
-        return LatentCache(Path(data.cache), data.tasks, seed=self.settings.trainer.seed)
+        self._build_cache()
+        shards = {name: data.shards(name) for name in data.tasks}
+        return LatentCache(Path(data.cache), data.tasks, shards, seed=self.settings.trainer.seed)
 
     @cached_property
     def held_out(self) -> LatentCache:
         """Latents of scenes that are never trained on."""
-        assert self.cache, "the held-out clips are made with the others"
-        return LatentCache(Path(self.settings.data.cache) / "held-out", {"video": 1.0}, seed=0)
+        self._build_cache()
+        folder = Path(self.settings.data.cache) / HELD_OUT
+        return LatentCache(folder, {"video": 1.0}, {"video": 1}, seed=0)
 
     def batch_size(self, step: int) -> int:
         """Samples of a step."""
@@ -167,14 +182,15 @@ class FlowRecipe:
         text = embed_tokens(modules["text_encoder"], batch["ids"], batch["mask"])
         x = add_noise(batch["latents"], sigma, batch["eps"]).requires_grad_()
         z, log_det = modules["flow"](x, text, return_dict=False)
-        nll = negative_log_likelihood(z, log_det).mean()
-        backward(nll)
+        nll = negative_log_likelihood(z, log_det)
+        weight = noise_weight(sigma) if self._told("noise_std") else torch.ones_like(sigma)
+        backward((weight * nll).mean())
         assert x.grad is not None
-        target = score_target(x.grad * x.numel(), sigma)
+        target = score_target(x.grad * x.numel() / per_sample(weight, x), sigma)
         prediction = modules["denoiser"](x.detach(), text.detach())
         error = flow_score_matching(prediction, target)
         backward(error)
-        return {"nll": nll, "score_error": error, "score_power": target.square().mean()}
+        return {"nll": nll.mean(), "score_error": error, "score_power": target.square().mean()}
 
     def evaluate(self, step: int, folder: Path) -> Mapping[str, float]:
         """Held-out likelihood, and videos of captions never trained on, checked and drawn."""
@@ -205,7 +221,7 @@ class FlowRecipe:
             self.text_encoder,
             self.tokenizer,
             noise_std=settings.noise_std,
-            temporal_scale=settings.temporal_scale,
+            temporal_scale=self.codec.temporal_scale,
             frame_rate=data.fps,
             num_frames=data.num_frames,
             height=data.height,
@@ -235,32 +251,65 @@ class FlowRecipe:
             return self._adamw(module, lr)
         return Muon(module.parameters(), lr=muon_lr, adam_lr=lr, weight_decay=decay)
 
+    def _told(self, condition: str) -> bool:
+        return condition in self.settings.conditions
+
     def _conditions(self, bucket: str) -> Conditions:
-        told = self.settings.conditions
         data = self.settings.data
         fps = 0 if bucket == "image" else data.fps
         ratio = nearest_aspect_ratio(data.height, data.width)
         return Conditions(
             task=TASK_OF_BUCKET[bucket],
-            fps=fps if "fps" in told else None,
-            aspect_ratio=ratio if "aspect_ratio" in told else None,
-            noise_std=self.settings.noise_std if "noise_std" in told else None,
+            fps=fps if self._told("fps") else None,
+            aspect_ratio=ratio if self._told("aspect_ratio") else None,
+            noise_std=self.settings.noise_std if self._told("noise_std") else None,
+        )
+
+    def _build_cache(self) -> None:
+        """Encode what the cache lacks: each task's clips, and a shard that is never trained on."""
+        data = self.settings.data
+        fingerprint = cache_fingerprint(self.settings)
+        held_out = Path(data.cache) / HELD_OUT
+        for bucket in data.tasks:
+            encode = self._encoder(bucket, seed=data.seed)
+            count = data.shards(bucket)
+            build_shards(Path(data.cache), bucket, count, encode, fingerprint=fingerprint)
+        encode = self._encoder("video", seed=data.seed + 1, held_out=True)
+        build_shards(held_out, "video", 1, encode, fingerprint=fingerprint)
+
+    def _encoder(
+        self, bucket: str, *, seed: int, held_out: bool = False
+    ) -> Callable[[int], Encoded]:
+        data = self.settings.data
+        stream = StreamSettings(
+            num_frames=data.num_frames, height=data.height, width=data.width, fps=data.fps
+        )
+        return scene_encoder(
+            self.codec,
+            bucket,
+            seed=seed,
+            shard_size=SHARD,
+            settings=stream,
+            held_out=held_out,
         )
 
 
-def build_scene_cache(data: SceneData, codec: Codec, *, fingerprint: str) -> None:
-    """Encode what the cache lacks: each task's clips, and the held-out ones."""
-    stream = StreamSettings(
-        num_frames=data.num_frames, height=data.height, width=data.width, fps=data.fps
-    )
-    folder = Path(data.cache)
-    for bucket in data.tasks:
-        encode = scene_encoder(codec, bucket, seed=data.seed, shard_size=SHARD, settings=stream)
-        count = -(-data.clips[bucket] // SHARD)
-        build_shards(folder, bucket, count, encode, fingerprint=fingerprint)
-    encode = scene_encoder(
-        codec, "video", seed=data.seed + 1, shard_size=SHARD, settings=stream, held_out=True
-    )
-    build_shards(
-        folder / "held-out", "video", -(-data.held_out // SHARD), encode, fingerprint=fingerprint
-    )
+def temporal_scale(settings: FlowSettings) -> float:
+    """The factor of later latent frames: as set, or as the codec's training measured it."""
+    if settings.temporal_scale is not None:
+        return settings.temporal_scale
+    statistics = Path(settings.vae) / "statistics.json"
+    if not statistics.is_file():
+        raise ValueError(
+            f"{settings.vae} has no statistics.json, which train-vae writes: set temporal_scale "
+            "(1.0 leaves the latents as they are)"
+        )
+    return float(json.loads(statistics.read_text("utf-8"))["temporal_scale"])
+
+
+def cache_fingerprint(settings: FlowSettings) -> str:
+    """All that the cached latents depend on: the codec, its scale, the scenes and their sizes."""
+    data = settings.data
+    sizes = f"{data.num_frames}x{data.height}x{data.width} at {data.fps} fps"
+    codec = folder_fingerprint(settings.vae)
+    return f"codec {codec}, scale {temporal_scale(settings):g}, seed {data.seed}, {sizes}"

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Generator, Tensor, nn
 
 from starflow_v.data.contact_sheet import contact_sheet
+from starflow_v.data.pixels import from_unit
 from starflow_v.data.scenes import SceneStream, StreamSettings, TaskWeights, canonical_caption
 from starflow_v.denoiser import CausalDenoiser
 from starflow_v.evaluation.scene_checker import check
@@ -67,7 +68,7 @@ def sample_captions(
     """
     generators = [Generator().manual_seed(index) for index in range(len(captions))]
     videos, *_ = pipeline(list(captions), generator=generators, return_dict=False)
-    clips = (np.asarray(videos) * 255).round().astype(np.uint8)
+    clips = from_unit(np.asarray(videos))
     verdicts = [check(clip, caption) for clip, caption in zip(clips, captions, strict=True)]
     sheet = contact_sheet(list(clips[:shown]), labels=list(captions[:shown]))
     Image.fromarray(sheet).save(folder / "samples.png")

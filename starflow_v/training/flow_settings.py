@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from starflow_v.data.scene_latents import BUCKETS
 from starflow_v.training.settings import TrainerSettings
+
+SHARD = 256
+"""Clips in a shard of the cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +62,19 @@ class SceneData:
     tasks: dict[str, float] = field(default_factory=lambda: {"video": 1.0})
     """Task -> how often a batch is of it, relative to the others."""
     clips: dict[str, int] = field(default_factory=lambda: {"video": 4096})
-    """Task -> clips in the cache, a multiple of 256."""
-    held_out: int = 256
-    """Clips that are measured and never trained on."""
+    """Task -> clips in the cache, rounded up to whole shards."""
+
+    def __post_init__(self) -> None:
+        unknown = sorted(self.tasks.keys() - set(BUCKETS))
+        if unknown:
+            raise ValueError(f"tasks {unknown} are not known: choose from {', '.join(BUCKETS)}")
+        without = sorted(self.tasks.keys() - self.clips.keys())
+        if without:
+            raise ValueError(f"clips says nothing about {', '.join(without)}: how many to encode?")
+
+    def shards(self, task: str) -> int:
+        """How many shards of the cache a task has."""
+        return -(-self.clips[task] // SHARD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +92,8 @@ class FlowSettings:
     """What captions tell beside the prompt: fps, aspect_ratio, noise_std."""
     noise_std: float = 0.3
     """Standard deviation of the noise that is added to the latents."""
-    temporal_scale: float = 1.0
-    """Factor of the latent frames after the first."""
+    temporal_scale: float | None = None
+    """Factor of the latent frames after the first; None: as the VAE's statistics.json says."""
     caption_dropout: float = 0.1
     """Share of the captions that are left empty, for guidance."""
     batch_size: int = 32

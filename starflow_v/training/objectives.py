@@ -4,7 +4,7 @@ The flow is trained by exact likelihood on noisy latents x = clean + sigma · ep
 
     NLL per element = mean(z²/2 - log |dz/dx|)            (without the constant log(2π)/2).
 
-The denoiser is trained by flow-score matching (STARFlow-V, eq. 7): it regresses the score of the
+The denoiser is trained by flow-score matching (STARFlow-V): it regresses the score of the
 flow, which the backward pass of the NLL leaves in x.grad at no cost,
 
     target = sigma²/0.3 · ∂NLL/∂x,      NLL summed over all elements.
@@ -26,7 +26,7 @@ def add_noise(latents: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
         sigma: standard deviation of each sample's noise, (B,).
         eps: standard normal noise like `latents`.
     """
-    return latents + _per_sample(sigma, latents) * eps
+    return latents + per_sample(sigma, latents) * eps
 
 
 def negative_log_likelihood(z: Tensor, log_det: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ def score_target(gradient: Tensor, sigma: Tensor) -> Tensor:
         gradient: ∂(sum over all elements of NLL)/∂x, (B, T, c, h, w).
         sigma: (B,).
     """
-    return _per_sample(sigma.square() / SCORE_UNIT, gradient) * gradient
+    return per_sample(sigma.square() / SCORE_UNIT, gradient) * gradient
 
 
 def flow_score_matching(prediction: Tensor, target: Tensor) -> Tensor:
@@ -65,5 +65,6 @@ def bits_per_dimension(nll: Tensor) -> Tensor:
     return (nll + 0.5 * torch.log(torch.tensor(2 * torch.pi))) / torch.log(torch.tensor(2.0))
 
 
-def _per_sample(values: Tensor, like: Tensor) -> Tensor:
+def per_sample(values: Tensor, like: Tensor) -> Tensor:
+    """(B,) -> (B, 1, ...), to be multiplied with `like`."""
     return values.to(like).view(-1, *[1] * (like.ndim - 1))

@@ -48,6 +48,7 @@ def config(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("flow")
     torch.manual_seed(0)
     tiny_vae().save_pretrained(folder / "vae")
+    (folder / "vae" / "statistics.json").write_text('{"temporal_scale": 0.8}')
     path = folder / "tiny.yaml"
     path.write_text(TINY.format(folder=folder))
     return path
@@ -104,10 +105,59 @@ def test_twenty_steps_lower_the_loss_and_the_export_makes_videos(config):
 
 
 def test_a_cache_of_another_codec_is_refused(config, tmp_path):
+    first_batch(FlowRecipe(load_config(FlowSettings, config)))
     torch.manual_seed(1)
     tiny_vae().save_pretrained(tmp_path / "vae")
-    with pytest.raises(ValueError, match="another codec"):
-        first_batch(FlowRecipe(load_config(FlowSettings, config, [f"vae={tmp_path}/vae"])))
+    others = [f"vae={tmp_path}/vae", "temporal_scale=1", "data.seed=5", "data.num_frames=9"]
+    (tmp_path / "vae" / "statistics.json").write_text('{"temporal_scale": 0.8}')
+    for change in others:
+        with pytest.raises(ValueError, match="something else"):
+            first_batch(FlowRecipe(load_config(FlowSettings, config, [change])))
+
+
+def test_fewer_clips_are_fewer_clips(config):
+    """All shards in the folder were once read, whatever the configuration said."""
+    changes = ["data.clips.video=512", "data.cache=" + str(config.parent / "more")]
+    more = FlowRecipe(load_config(FlowSettings, config, changes)).cache
+    fewer = FlowRecipe(load_config(FlowSettings, config, [changes[1]])).cache
+    assert more.sizes() == {"video": 512, "image": 256}
+    assert fewer.sizes() == {"video": 256, "image": 256}
+
+
+def test_the_noise_level_weights_the_likelihood_and_not_the_score(config):
+    def told(conditions: str) -> dict:
+        recipe = FlowRecipe(load_config(FlowSettings, config, [f"conditions={conditions}"]))
+        for part in recipe.parts.values():
+            for index, parameter in enumerate(part.module.parameters()):
+                generator = torch.Generator().manual_seed(index)
+                parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+        modules = {name: part.module for name, part in recipe.parts.items()}
+        batch = first_batch(recipe) | {"sigma": torch.full((4,), 0.6)}
+        losses = []
+        metrics = recipe.backward(modules, batch, lambda x: losses.append(x) or x.backward())
+        return {"first": losses[0], **metrics}
+
+    plain, weighted = told("[fps]"), told("[fps,noise_std]")
+    assert_close(plain["first"], plain["nll"])
+    assert_close(weighted["first"], 2 * weighted["nll"])
+    assert_close(
+        weighted["score_power"] / plain["score_power"], torch.tensor(1.0), rtol=0.3, atol=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [("data.tasks={film: 1}", "film"), ("data.tasks={v2v: 1}", "clips says nothing about v2v")],
+)
+def test_bad_tasks_are_named(config, change, message):
+    with pytest.raises(ValueError, match=message):
+        load_config(FlowSettings, config, [change])
+
+
+def test_a_stopped_run_exports_nothing(config, tmp_path):
+    changes = [f"trainer.folder={tmp_path}", "trainer.max_seconds=0"]
+    assert train_flow(config, changes) is None
+    assert not (tmp_path / "pipeline").exists()
 
 
 def test_a_checkpoint_exports_what_the_run_exports(config, tmp_path):

@@ -1,22 +1,15 @@
-"""Denoising: from the noisy latents x = clean + sigma · eps that the flow models to clean ones.
+"""Flow-score matching (STARFlow-V, arXiv 2511.20462): a network that has learned the flow's score.
 
-Tweedie's formula gives the mean of the clean latents from the score of the flow,
-
-    E[clean | x] = x + sigma² ∇log p(x) = x - sigma² ∂NLL/∂x.
-
-`ScoreDenoiser` takes that gradient through the flow itself, so it needs all frames.
-`CausalDenoiser` is a network that has learned it from past and few later frames (flow-score
-matching, STARFlow-V): output = sigma²/0.3 · ∂NLL/∂x. It streams.
+Its output is sigma²/0.3 · ∂NLL/∂x, so by Tweedie's formula x - 0.3 · output is clean. It sees past
+and few later frames: each layer is a stage on the stream of frames, with a cache of its own.
 """
 
 from __future__ import annotations
 
-import math
-import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import chain, count
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import NamedTuple
 
 import torch
 from diffusers import ModelMixin
@@ -27,7 +20,6 @@ from torch import Tensor, nn
 
 from starflow_v.flow.checks import check_text
 from starflow_v.flow.patches import Grid, patch_grid, patchify, unpatchify
-from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.nn.attention import FULL, Mask
 from starflow_v.nn.cache import RingCache
 from starflow_v.nn.layers import RMSNorm
@@ -155,35 +147,33 @@ class CausalDenoiser(ModelMixin, ConfigMixin):
         Yields:
             Cleaned latents, (B, 1, c, h, w) each.
         """
-        self._wake()
         stream = iter(frames)
         first = next(stream, None)
         if first is None:
             return
+        self._wake()  # after the flow that made it: under offload one model is awake at a time
         grid, words = self._grid(first), self._words(text, first.shape[0])
         noisy = deque[Tensor]()
         length = 0 if words is None else words.shape[1]
 
-        def embed() -> Iterator[Tensor]:
+        def embed() -> Iterator[_State]:
             for index, x in enumerate(chain([first], stream)):
                 noisy.append(x)
                 tokens = self.input(self._to_tokens(x))[:, 0]
                 if index == 0 and words is not None:
                     tokens = torch.cat((words, tokens), dim=1)
-                yield tokens
+                front = length if index == 0 else 0
+                yield _State(tokens, self._rotary(grid, x.device, index, 1, front))
 
-        def table(frame: int, count: int) -> Rotary:
-            return self._rotary(grid, first.device, frame, count, length if frame == 0 else 0)
-
-        hidden = embed()
+        states = embed()
         for depth, layer in enumerate(self.transformer.layers):
             ahead = int(depth < self.lookahead)
             cache = RingCache(
                 head=length, tokens=grid.tokens, past=self.config["window"], ahead=ahead
             )
-            hidden = _layer_stage(layer, hidden, cache, table)
-        for state in hidden:
-            tokens = self.output(self.norm(state[:, -grid.tokens :]))
+            states = _layer_stage(layer, states, cache)
+        for state in states:
+            tokens = self.output(self.norm(state.hidden[:, -grid.tokens :]))
             x = noisy.popleft()
             yield x - SCORE_UNIT * self._to_latents(tokens[:, None], grid).to(x.dtype)
 
@@ -213,10 +203,14 @@ class CausalDenoiser(ModelMixin, ConfigMixin):
         query = torch.cat((frame.new_zeros(length), frame))[:, None]
         key = torch.cat((frame.new_full((length,), -1), frame))
         recent = (key < 0) | (key > query - self.config["window"])
-        ahead = Mask(allowed=recent & (key <= query + 1))
-        behind = Mask(allowed=recent & (key <= query))
-        layers = len(self.transformer.layers)
-        return [ahead] * self.lookahead + [behind] * (layers - self.lookahead)
+        masks: list[Mask] = []
+        for ahead, layers in (
+            (1, self.lookahead),
+            (0, len(self.transformer.layers) - self.lookahead),
+        ):
+            if layers:
+                masks += [Mask(allowed=recent & (key <= query + ahead))] * layers
+        return masks
 
     def _grid(self, latents: Tensor) -> Grid:
         return patch_grid(latents, self.config["in_channels"], self.config["patch_size"])
@@ -231,57 +225,22 @@ class CausalDenoiser(ModelMixin, ConfigMixin):
 CausalDenoiser.__module__ = "starflow_v"
 
 
-@dataclass(frozen=True)
-class ScoreDenoiser:
-    """One step of Tweedie's formula with the flow's own score: no network, but no stream either.
+class _State(NamedTuple):
+    """A frame between two layers: hidden (B, S, D), with the text in front in the first frame."""
 
-    Args:
-        flow: the flow; its gradient is global, so all frames must be there.
-        noise_std: sigma, the standard deviation of the noise in the latents.
-    """
-
-    flow: StarFlowModel
-    noise_std: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.noise_std < math.inf:
-            raise ValueError(f"noise_std={self.noise_std} is not valid: give 0 or more")
-
-    @property
-    def lookahead(self) -> int:
-        """Unbounded: every frame's gradient depends on all frames."""
-        return sys.maxsize
-
-    def denoise_frames(
-        self, frames: Iterable[Tensor], text: Tensor | None = None
-    ) -> Iterator[Tensor]:
-        """The frames of `denoise`, (B, 1, c, h, w) each, once all noisy ones are there."""
-        noisy = list(frames)
-        if noisy:
-            yield from self.denoise(torch.cat(noisy, dim=1), text).split(1, dim=1)
-
-    def denoise(self, x: Tensor, text: Tensor | None = None) -> Tensor:
-        """Cleaned latents, (B, T, c, h, w)."""
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            (score,) = torch.autograd.grad(self.flow.log_prob(x, text).sum(), x)
-        return (x + self.noise_std**2 * score).detach()
+    hidden: Tensor
+    rotary: Rotary
 
 
-def _layer_stage(
-    layer: nn.Module,
-    frames: Iterator[Tensor],
-    cache: RingCache,
-    table: Callable[[int, int], Rotary],
-) -> Iterator[Tensor]:
+def _layer_stage(layer: nn.Module, frames: Iterator[_State], cache: RingCache) -> Iterator[_State]:
     """One layer over a stream of frames; one that looks ahead waits for the next frame."""
     current = next(frames, None)
-    for index in count():
-        if current is None:
-            return
+    while current is not None:
         following = next(frames, None) if cache.ahead else None
         pair = [current] if following is None else [current, following]
-        hidden = layer(torch.cat(pair, dim=1), table(index, len(pair)), FULL, cache)
+        hidden = torch.cat([state.hidden for state in pair], dim=1)
+        table = Rotary(torch.cat([state.rotary.turn for state in pair]))
+        hidden = layer(hidden, table, FULL, cache)
         cache.commit_frame()
-        yield hidden[:, : current.shape[1]]
+        yield _State(hidden[:, : current.hidden.shape[1]], current.rotary)
         current = following if cache.ahead else next(frames, None)
