@@ -8,7 +8,7 @@ JOBS   ?= 2
 PROMPT ?= a red circle moves right on a blue background
 DEMO   := outputs/demo.mp4
 
-# One thread a process: two test workers with two threads each would fight over two cores.
+# One thread a process: test workers with several threads each would fight over the cores.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help

@@ -1,19 +1,36 @@
 """STARFlow-V: video from normalizing flows.
 
-Public names are imported when they are first used, so that `import starflow_v` costs nothing.
-`ModelMixin` and the tokenizer's base are here because diffusers looks for the base class of a saved
-component in the package that its index names.
+Public names are imported when they are first used, so that `import starflow_v` costs nothing; type
+checkers read the imports below. `ModelMixin` is here because diffusers looks for the base class of
+a saved component in the package that its index names.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from diffusers import ModelMixin as ModelMixin
+
+    from starflow_v.denoiser import CausalDenoiser as CausalDenoiser
+    from starflow_v.denoiser import ScoreDenoiser as ScoreDenoiser
+    from starflow_v.flow.affine import AffineParams as AffineParams
+    from starflow_v.flow.guidance import DensityGuidance as DensityGuidance
+    from starflow_v.flow.outputs import FlowOutput as FlowOutput
+    from starflow_v.flow.outputs import Solution as Solution
+    from starflow_v.flow.solver import JacobiSolver as JacobiSolver
+    from starflow_v.flow.solver import SequentialSolver as SequentialSolver
+    from starflow_v.flow.starflow import StarFlowModel as StarFlowModel
+    from starflow_v.flow.window import ContextWindow as ContextWindow
+    from starflow_v.pipelines.base import StarFlowVPipelineOutput as StarFlowVPipelineOutput
+    from starflow_v.pipelines.text_to_video import StarFlowVPipeline as StarFlowVPipeline
+    from starflow_v.vae import PatchCodec as PatchCodec
 
 _PUBLIC = {
     "StarFlowModel": "starflow_v.flow.starflow",
-    "FlowOutput": "starflow_v.flow.starflow",
-    "Solution": "starflow_v.flow.starflow",
+    "FlowOutput": "starflow_v.flow.outputs",
+    "Solution": "starflow_v.flow.outputs",
     "AffineParams": "starflow_v.flow.affine",
     "DensityGuidance": "starflow_v.flow.guidance",
     "SequentialSolver": "starflow_v.flow.solver",
@@ -23,7 +40,7 @@ _PUBLIC = {
     "ScoreDenoiser": "starflow_v.denoiser",
     "PatchCodec": "starflow_v.vae",
     "StarFlowVPipeline": "starflow_v.pipelines.text_to_video",
-    "StarFlowVPipelineOutput": "starflow_v.pipelines.text_to_video",
+    "StarFlowVPipelineOutput": "starflow_v.pipelines.base",
     "ModelMixin": "diffusers",
 }
 
@@ -31,10 +48,12 @@ __all__ = sorted(_PUBLIC)
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+if not TYPE_CHECKING:  # to a type checker, a name that is not imported above is an error
+
+    def __getattr__(name: str) -> object:
+        if name not in _PUBLIC:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
 
 
 def __dir__() -> list[str]:

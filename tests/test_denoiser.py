@@ -111,6 +111,35 @@ def test_a_frame_comes_when_its_lookahead_is_there(
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(("lookahead", "kinds"), [(0, 1), (1, 2), (None, 1)])
+def test_a_mask_that_no_layer_uses_is_not_made(
+    make_denoiser: Any, x: Tensor, text: Tensor, lookahead: int | None, kinds: int
+) -> None:
+    denoiser, seen = make_denoiser(lookahead_layers=lookahead), []
+    denoiser.transformer.register_forward_pre_hook(lambda _, args: seen.extend(args[2]))
+    denoiser(x, text)
+    assert len(seen) == 3
+    assert len({id(mask.allowed) for mask in seen}) == kinds
+
+
+@torch.no_grad()
+def test_a_stream_makes_its_positions_once_a_frame(
+    make_denoiser: Any, x: Tensor, text: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every layer made them anew."""
+    denoiser, tables = make_denoiser(), []
+    make = denoiser._rotary
+
+    def record(*args: Any) -> Any:
+        tables.append(args)
+        return make(*args)
+
+    monkeypatch.setattr(denoiser, "_rotary", record)
+    assert len(list(denoiser.denoise_frames(x.split(1, dim=1), text))) == x.shape[1]
+    assert len(tables) == x.shape[1]
+
+
+@torch.no_grad()
 def test_one_tensor_over_and_over_is_a_stream(make_denoiser: Any, x: Tensor, text: Tensor) -> None:
     """Text was put in front again when the first tensor came again: it was known by identity."""
     denoiser, still = make_denoiser(lookahead_layers=0), x[:, :1]
@@ -201,6 +230,17 @@ def test_the_score_denoiser_is_a_step_down_the_likelihood(make_flow: Any, text: 
     step = 1e-6 * (clean - x)
     ascent = (flow.log_prob(x + step, text) - flow.log_prob(x - step, text)) / 2e-6
     assert_close(ascent, (clean - x).square().flatten(1).sum(1) / 0.1**2, rtol=1e-4, atol=0)
+
+
+def test_the_score_denoiser_needs_no_leave_to_differentiate(make_flow: Any, text: Tensor) -> None:
+    """Tensors of inference mode cannot take part in a gradient; it raised in the middle of torch."""
+    denoiser, x = ScoreDenoiser(make_flow(), 0.1), draw(2, 3, 2, 2, 3)
+    expected = denoiser.denoise(x, text)
+    with torch.inference_mode():
+        clean = denoiser.denoise(x * 1, text * 1)
+        stream = list(denoiser.denoise_frames((x * 1).split(1, dim=1), text * 1))
+    assert torch.equal(clean, expected)
+    assert_close(torch.cat(stream, dim=1), expected)
 
 
 def test_the_score_denoiser_streams_at_the_end(make_flow: Any, text: Tensor) -> None:

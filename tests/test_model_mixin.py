@@ -1,6 +1,8 @@
 """What diffusers asks of a model, for both of ours: saving, dtypes, offloading, checkpointing."""
 
 import json
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +273,42 @@ def test_model_offload_is_woken_by_every_way_in(
         with torch.no_grad():
             way()
         assert hook.calls > 0
+
+
+class Calling(ModelHook):
+    """Notes in a common list when its model is asked to come."""
+
+    def __init__(self, name: str, calls: list[str]) -> None:
+        self.name, self.calls = name, calls
+
+    def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        self.calls.append(self.name)
+        return args, kwargs
+
+
+def test_in_a_chain_of_stages_models_are_woken_in_their_order(
+    make_flow: Any, make_denoiser: Any, inputs: dict[str, Tensor]
+) -> None:
+    """A generator runs from its end: the denoiser woke before it asked the flow for a frame.
+
+    Under model offload whoever wakes sends the one before it away, so the order must be that of
+    the data, or two models stay on the device.
+    """
+    calls: list[str] = []
+    flow, denoiser = make_flow(dtype=torch.float32), make_denoiser(dtype=torch.float32)
+    for name, model in (("flow", flow), ("denoiser", denoiser)):
+        add_hook_to_module(model, Calling(name, calls))
+    text, solver = inputs["text"], SequentialSolver()
+
+    def noise() -> Iterator[Tensor]:
+        calls.append("noise")
+        yield from inputs["x"].split(1, dim=1)
+
+    deep = [u for u, _ in flow.solve_deep(noise(), text, frames=3, solver=solver)]
+    noisy = (flow.solve_shallow(u, solver)[0] for u in [torch.cat(deep, dim=1)])
+    frames = (frame for x in noisy for frame in x.split(1, dim=1))
+    list(denoiser.denoise_frames(frames, text))
+    assert [name for name, _ in groupby(calls)] == ["noise", "flow", "denoiser"]
 
 
 def test_a_model_spread_over_devices_hands_its_output_back(

@@ -40,12 +40,28 @@ _FIXED: dict[str, object] = {
     "cond_top_only": True,
     "use_softplus": True,
     "use_final_norm": True,
+    "use_bias": True,
     "seq_order": "L2R",
 }
 """Arguments that would mean another architecture if they had another value."""
 
 _FIXED_IN_VIDEO: dict[str, object] = {"temporal_causal": 2, "shallow_block_local": True}
 """The same where there is more than one frame: an image model has `temporal_causal` 0."""
+
+_OFF: dict[str, object] = {
+    "hf_style_rope": False,
+    "norm_type": "layer_norm",
+    "num_heads": None,
+    "num_kv_heads": None,
+    "use_qk_norm": False,
+    "use_post_norm": False,
+    "use_swiglu": False,
+    "use_mm_attn": False,
+    "use_pretrained_lm": None,
+    "local_attn_window": None,
+    "noise_embed_denoiser": False,
+}
+"""Options that no released checkpoint uses, and their defaults; 0 and null mean the default."""
 
 _REQUIRED = (
     "in_channels",
@@ -54,10 +70,12 @@ _REQUIRED = (
     "num_blocks",
     "layers_per_block",
     "head_dim",
-    "pt_seq_len",
     "soft_clip",
 )
 """Arguments without which there is no model."""
+
+_EVERY_FRAME = 10_000
+"""The denoiser's window where the arguments say null."""
 
 
 def convert_released(
@@ -94,13 +112,13 @@ def convert_released(
 def released_models(arguments: Mapping[str, Any]) -> tuple[StarFlowModel, CausalDenoiser | None]:
     """The models that a released checkpoint's arguments describe, without memory (on meta)."""
     _check_arguments(arguments)
-    width, layers = arguments["channels"], list(arguments["layers_per_block"])
-    text_dim = arguments["txt_dim"] if arguments.get("txt_size", 0) else None
+    width, layers = arguments["channels"], _layers(arguments)
+    text_dim = arguments["txt_dim"] or None
     shared = {
         "in_channels": arguments["in_channels"],
         "patch_size": arguments["patch_size"],
         "head_dim": arguments["head_dim"],
-        "reference_size": float(arguments["pt_seq_len"]),
+        "reference_size": float(_reference_size(arguments)),
     }
     with torch.device("meta"):
         flow = StarFlowModel(
@@ -118,7 +136,7 @@ def released_models(arguments: Mapping[str, Any]) -> tuple[StarFlowModel, Causal
             **shared,
             width=width,
             text_dim=text_dim if arguments.get("conditional_denoiser") else None,
-            window=arguments["denoiser_window"],
+            window=arguments["denoiser_window"] or _EVERY_FRAME,
         )
     return flow, denoiser
 
@@ -151,25 +169,49 @@ def _released(name: str) -> str:
 
 
 def _check_arguments(arguments: Mapping[str, Any]) -> None:
-    needed = list(_REQUIRED)
-    needed += ["txt_dim"] if arguments.get("txt_size", 0) else []
+    _check_text(arguments)
+    needed = [*_REQUIRED, "txt_dim"]
+    needed += [] if arguments.get("pt_seq_len") else ["img_size"]
     needed += ["denoiser_window"] if arguments.get("learnable_self_denoiser") else []
     missing = [name for name in needed if name not in arguments]
     if missing:
         raise ValueError(f"the released model's arguments lack {', '.join(missing)}")
     image = not arguments.get("temporal_causal", True)
     for name, value in (_FIXED if image else _FIXED | _FIXED_IN_VIDEO).items():
-        if arguments.get(name, value) != value:
-            raise ValueError(
-                f"{name}={arguments[name]!r} is not supported: no released checkpoint has it; "
-                f"expected {value!r}"
-            )
-    layers = list(arguments["layers_per_block"])
-    if len(layers) != arguments["num_blocks"]:
+        _check_argument(name, arguments.get(name, value), value)
+    for name, value in _OFF.items():
+        _check_argument(name, arguments.get(name) or value, value)
+
+
+def _check_argument(name: str, got: object, expected: object) -> None:
+    if got != expected:
         raise ValueError(
-            f"layers_per_block={layers} does not fit num_blocks={arguments['num_blocks']}: "
-            "give one number for each block"
+            f"{name}={got!r} is not supported: no released checkpoint has it; expected {expected!r}"
         )
+
+
+def _check_text(arguments: Mapping[str, Any]) -> None:
+    if not arguments.get("txt_size"):
+        raise ValueError(
+            "a released model without text (txt_size missing or 0) cannot be converted: its rotary "
+            "positions have two axes, row and column, where those of this layout have a third one"
+        )
+
+
+def _reference_size(arguments: Mapping[str, Any]) -> int:
+    """R of the rotary positions: the side, in tokens, of what the model was first trained on."""
+    return arguments.get("pt_seq_len") or arguments["img_size"] // arguments["patch_size"]
+
+
+def _layers(arguments: Mapping[str, Any]) -> list[int]:
+    """The layers of each block; a single number counts for all blocks."""
+    layers, blocks = list(arguments["layers_per_block"]), arguments["num_blocks"]
+    if len(layers) not in (1, blocks):
+        raise ValueError(
+            f"layers_per_block={layers} does not fit num_blocks={blocks}: give one number for each "
+            "block, or a single one for all"
+        )
+    return layers * (blocks // len(layers))
 
 
 def _check_keys(

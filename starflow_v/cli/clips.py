@@ -27,7 +27,7 @@ class Source:
     """What records say of where videos come from."""
 
     model: Path
-    weights: dict[str, str]
+    hashes: dict[str, str]
     command: str
 
 
@@ -55,7 +55,8 @@ def make_batch(
             for index, target in enumerate(batch)
             if target.video is not None
         }
-        whole = _write_all(chain([first], stream), writers, advance)
+        wanted = {index: batch[index].frames or settings.num_frames for index in writers}
+        whole = _write_all(chain([first], stream), writers, wanted, advance)
     seconds = round(time.perf_counter() - started, 3)
     made = []
     for index, writer in writers.items():
@@ -64,7 +65,7 @@ def make_batch(
             batch=tuple(target.clip for target in batch),
             index=index,
             model=str(source.model),
-            weights=source.weights,
+            hashes=source.hashes,
             versions=versions(),
             command=source.command,
             seconds=seconds,
@@ -103,15 +104,20 @@ def _open(video: Path, frame_rate: int, overwrite: bool) -> VideoWriter:
 
 
 def _write_all(
-    stream: Iterable[np.ndarray], writers: dict[int, VideoWriter], advance: Callable[[], object]
+    stream: Iterable[np.ndarray],
+    writers: dict[int, VideoWriter],
+    wanted: dict[int, int],
+    advance: Callable[[], object],
 ) -> bool:
-    """Writes the stream to its files; whether it came to its end (False: Ctrl-C)."""
+    """Writes as many frames as are wanted to each file; False if Ctrl-C came before them."""
     try:
         for frames in stream:
             pixels = (frames.clip(0, 1) * 255).round().astype("uint8")
             for index, writer in writers.items():
-                writer.write(pixels[index])
+                writer.write(pixels[index, : wanted[index] - writer.frames_written])
             advance()
+            if all(writer.frames_written == wanted[index] for index, writer in writers.items()):
+                break
     except KeyboardInterrupt:
         return False
     return True

@@ -48,16 +48,23 @@ def _describe_tokens(model: ModelFolder) -> dict[str, int] | None:
     """Tokens of a video of the default size; None where sizes are not told."""
     config = model.config
     told = all(config.get(name) for name in ("height", "width", "num_frames"))
-    if not told or "flow" not in model or "vae" not in model:
+    multiple = size_multiple(model)
+    if not told or multiple is None:
         return None
     flow = model["flow"].config
-    multiple = spatial_factor(model["vae"]) * flow["patch_size"]
     return {
         "per_frame": (config["height"] // multiple) * (config["width"] // multiple),
         "frames": 1 + (config["num_frames"] - 1) // 4,
         "channels": flow["in_channels"] * flow["patch_size"] ** 2,
         "pixels": multiple,
     }
+
+
+def size_multiple(model: ModelFolder) -> int | None:
+    """Heights and widths are multiples of this many pixels; None where the parts do not tell."""
+    if "flow" not in model or "vae" not in model:
+        return None
+    return spatial_factor(model["vae"]) * int(model["flow"].config["patch_size"])
 
 
 def spatial_factor(vae: Component) -> int:

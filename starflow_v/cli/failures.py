@@ -3,7 +3,7 @@
 ====  =======================================================================================
 0     done
 1     it failed: a broken model folder, a full disk, an error of the program
-2     it cannot be done as asked: a wrong option, size, file or prompt (every `ValueError`)
+2     it cannot be done as asked: a wrong option, size, file or prompt (see `is_usage`)
 130   interrupted by Ctrl-C (128 + SIGINT, as shells have it)
 ====  =======================================================================================
 """
@@ -47,16 +47,28 @@ def reports_failures(command: Callable[P, R]) -> Callable[P, R]:
             if kwargs.get("debug"):
                 traceback.print_exc()
             typer.echo(f"error: {describe(error)}", err=True)
-            raise typer.Exit(USAGE if isinstance(error, ValueError) else FAILED) from None
+            raise typer.Exit(USAGE if is_usage(error) else FAILED) from None
 
     return wrapper
+
+
+def is_usage(error: Exception) -> bool:
+    """Whether the user asked for what cannot be: a `ValueError` that this package itself raised.
+
+    One from inside another library tells that we handed over what we should have refused: a failure
+    of the program, not of the user.
+    """
+    if not isinstance(error, ValueError):
+        return False
+    *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
+    return str(innermost.f_globals.get("__name__")).partition(".")[0] == "starflow_v"
 
 
 def describe(error: Exception) -> str:
     """What happened, in one paragraph."""
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    elif isinstance(error, (ValueError, OSError, CommandError)):
+    elif is_usage(error) or isinstance(error, (OSError, CommandError)):
         text = str(error)
     else:
         text = f"{type(error).__name__}: {error} (--debug shows where)"

@@ -6,12 +6,19 @@ import warnings
 from pathlib import Path
 
 from starflow_v.cli import options as opt
+from starflow_v.cli.checks import check_places, check_wishes
 from starflow_v.cli.clips import Source, make_batch
 from starflow_v.cli.failures import Debug, reports_failures
 from starflow_v.cli.loading import embedded_model, load_pipeline
 from starflow_v.cli.model_folder import ModelFolder, read_model_folder
 from starflow_v.cli.planning import Batches, plan_batches, plan_repeat, refuse_taken
-from starflow_v.cli.record import Record, changed_versions, hash_weights, read_record
+from starflow_v.cli.record import (
+    Record,
+    changed_files,
+    changed_versions,
+    hash_files,
+    read_record,
+)
 from starflow_v.cli.settings import Wishes, settle
 
 
@@ -60,7 +67,9 @@ def generate(
     if from_record is None:
         batches = plan_batches(prompt, prompts, output, seed=seed, batch_size=batch_size)
         refuse_taken(batches, overwrite=overwrite)
-        make_all(batches, wishes, read_model_folder(model or embedded_model()), overwrite=overwrite)
+        check_places(batches)
+        folder = read_model_folder(model or embedded_model())
+        make_all(batches, wishes, folder, hash_files(folder), overwrite=overwrite)
         return
     if wishes != Wishes() or (prompt, prompts, seed, batch_size) != (None, None, None, 1):
         raise ValueError(
@@ -71,30 +80,46 @@ def generate(
 
 
 def make_again(record: Record, output: Path | None, model: Path | None, *, overwrite: bool) -> None:
-    """The video of `record`, bit for bit where machine, versions and weights are the same."""
+    """The video of `record`, bit for bit where machine, versions and model are the same."""
     batches = plan_repeat(record, output)
     refuse_taken(batches, overwrite=overwrite)
+    check_places(batches)
     recorded = Path(record.model) if Path(record.model).is_dir() else embedded_model()
     folder = read_model_folder(model or recorded)
-    if hash_weights(folder) != record.weights:
-        message = f"the weights in {folder.path} are not those of the record"
+    hashes = hash_files(folder)
+    if changed := changed_files(record, hashes):
+        message = f"the model in {folder.path} is not that of the record: {changed[0]} differs"
         if model is None:
-            raise ValueError(f"{message}; give the folder that has them, or any other, by --model")
-        warnings.warn(f"{message}: the video will be another", stacklevel=2)
+            raise ValueError(f"{message}; give the folder that has it, or any other, by --model")
+        warnings.warn(f"{message}, and so will the video", stacklevel=2)
     for change in changed_versions(record):
         warnings.warn(f"{change}: the video may differ in its last bits", stacklevel=2)
-    make_all(batches, record.settings.as_wishes(), folder, overwrite=overwrite)
+    if record.frames < record.settings.num_frames:
+        warnings.warn(
+            f"the recorded video was interrupted after {record.frames} of "
+            f"{record.settings.num_frames} frames; these are made again",
+            stacklevel=2,
+        )
+    make_all(batches, record.settings.as_wishes(), folder, hashes, overwrite=overwrite)
 
 
-def make_all(batches: Batches, wishes: Wishes, folder: ModelFolder, *, overwrite: bool) -> None:
+def make_all(
+    batches: Batches,
+    wishes: Wishes,
+    folder: ModelFolder,
+    hashes: dict[str, str],
+    *,
+    overwrite: bool,
+) -> None:
     """Makes the videos batch by batch, with a progress bar in latent frames on a terminal."""
     from tqdm import tqdm
 
+    check_wishes(wishes, batches, folder)
     pipe = load_pipeline(folder, wishes)
     settings = settle(wishes, pipe)
     source = Source(
         model=folder.path.resolve(),
-        weights=hash_weights(folder),
+        hashes=hashes,
         command=shlex.join(["starflow-v", *sys.argv[1:]]),
     )
     latent_frames = 1 + (settings.num_frames - 1) // 4

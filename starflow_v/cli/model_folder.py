@@ -14,6 +14,11 @@ from typing import Any
 from starflow_v.cli.failures import CommandError
 
 PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
+SETTINGS = (".json", ".model", ".txt")
+"""Suffixes of configurations and of tokenizers' files."""
+OURS = "StarFlowV"
+"""What the names of this package's pipelines begin with."""
+CONVERSION = "starflow_v.checkpoints.convert_released makes models of released checkpoints"
 LARGEST_HEADER = 100_000_000
 """Bytes, the limit of the safetensors format."""
 
@@ -53,9 +58,14 @@ class ModelFolder:
     components: tuple[Component, ...]
 
     @property
-    def weight_files(self) -> list[Path]:
-        """The safetensors of all components."""
-        return [file for component in self.components for file in component.weight_files]
+    def files(self) -> list[Path]:
+        """All that decides what the model makes: settings, tokenizer and weights."""
+        files = [self.path / "model_index.json"]
+        for component in self.components:
+            folder = self.path / component.name
+            settings = (path for path in folder.iterdir() if path.suffix in SETTINGS)
+            files += [*sorted(settings), *component.weight_files]
+        return files
 
     def __getitem__(self, name: str) -> Component:
         return next(component for component in self.components if component.name == name)
@@ -67,7 +77,7 @@ class ModelFolder:
 def read_model_folder(path: Path) -> ModelFolder:
     """Checks that every part of the model is there.
 
-    A path that is no model folder is a `ValueError`; a folder that lacks a part a
+    A path that is no folder of a model of ours is a `ValueError`; a folder that lacks a part a
     `BrokenModelError`, which names it.
     """
     _refuse_files(path)
@@ -78,12 +88,14 @@ def read_model_folder(path: Path) -> ModelFolder:
             f"`save_pretrained` and `starflow-v export` write it{_advice(path)}"
         )
     index = _read_json(index_path)
+    kind = str(index.get("_class_name"))
+    if not kind.startswith(OURS):
+        raise ValueError(f"the model {path} is a {kind}; expected a {OURS}Pipeline")
     parts = {name: value[1] for name, value in index.items() if _is_part(value)}
     components = [
         _read_component(path / name, name, kind) for name, kind in parts.items() if kind is not None
     ]
     config = {name: index[name] for name in index if name not in parts and name[0] != "_"}
-    kind = str(index.get("_class_name"))
     return ModelFolder(path=path, kind=kind, config=config, components=tuple(components))
 
 
@@ -101,7 +113,7 @@ def _refuse_files(path: Path) -> None:
         return
     advice = "; give the folder that it is part of"
     if path.suffix in PICKLES:
-        advice = f", a pickle; make a folder of it first: starflow-v convert {path} FOLDER"
+        advice = f", a pickle, which is not loaded; {CONVERSION}"
     raise ValueError(f"the model {path} is a file{advice}")
 
 
@@ -110,10 +122,7 @@ def _advice(folder: Path) -> str:
     pickles = [path for path in sorted(folder.iterdir()) if path.suffix in PICKLES]
     if not pickles:
         return ""
-    return (
-        f". {pickles[0].name} is a pickle, which is not loaded; make safetensors of it first: "
-        f"starflow-v convert {pickles[0]} FOLDER"
-    )
+    return f". {pickles[0].name} is a pickle, which is not loaded; {CONVERSION}"
 
 
 def _read_component(folder: Path, name: str, kind: str) -> Component:

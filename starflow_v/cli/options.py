@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from starflow_v.cli.settings import JACOBI_BLOCK, JACOBI_TOLERANCE
+
 
 class SolverName(str, Enum):
     """How noise becomes tokens."""
@@ -28,7 +30,10 @@ Prompt = Annotated[
 Output = Annotated[
     Path | None,
     typer.Option(
-        "-o", "--output", help="The video (.mp4, .gif, .webp ...), or a folder with --prompts."
+        "-o",
+        "--output",
+        help="The video: .mp4, .gif, .webp, .png (one frame), or no suffix for a folder of PNGs; "
+        "with --prompts, a folder for all. Default: SEED-PROMPT.mp4 in the current folder.",
     ),
 ]
 Model = Annotated[
@@ -41,20 +46,33 @@ AspectRatio = Annotated[
     str | None,
     typer.Option(metavar="W:H", help="Such as 16:9, with the area of the model's default size."),
 ]
-Frames = Annotated[int | None, typer.Option(min=1, help="Number of frames, 1 + 4k.")]
-Fps = Annotated[int | None, typer.Option(min=1, help="Frames per second.")]
+Frames = Annotated[
+    int | None, typer.Option(min=1, help="Number of frames, 1 + 4k; default: the model's.")
+]
+Fps = Annotated[int | None, typer.Option(min=1, help="Frames per second; default: the model's.")]
 Seed = Annotated[
     int | None,
     typer.Option(min=0, max=2**63 - 1, help="Seed of the noise; default: another each time."),
 ]
 Guidance = Annotated[
-    float | None, typer.Option(min=0, help="Weight of guidance w; 0 is the conditional model.")
+    float | None,
+    typer.Option(
+        min=0, help="Weight of guidance w; 0 is the conditional model; default: the model's."
+    ),
 ]
 Solver = Annotated[SolverName | None, typer.Option(help="Default: sequential, which is exact.")]
 Tolerance = Annotated[
-    float | None, typer.Option(min=0, help="Change under which jacobi stops [1e-3].")
+    float | None,
+    typer.Option(
+        min=0,
+        help="jacobi is done with a block when its mean squared change is under this many times "
+        f"its mean square; default: {JACOBI_TOLERANCE}.",
+    ),
 ]
-BlockSize = Annotated[int | None, typer.Option(min=1, help="Tokens that jacobi solves together.")]
+BlockSize = Annotated[
+    int | None,
+    typer.Option(min=1, help=f"Tokens that jacobi solves together; default: {JACOBI_BLOCK}."),
+]
 Prompts = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Many prompts: a text file with one a line.")
 ]

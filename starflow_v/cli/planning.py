@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from starflow_v.cli.names import clip_name, record_path
@@ -12,10 +12,13 @@ from starflow_v.cli.record import Clip, Record
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A clip and its file; None for a clip that is made only because its batch needs it."""
+    """A clip and its file."""
 
     clip: Clip
     video: Path | None
+    """None for a clip that is made only because its batch needs it."""
+    frames: int | None = None
+    """Frames that are kept, the first ones; None for all."""
 
 
 Batches = Sequence[Sequence[Target]]
@@ -35,8 +38,10 @@ def plan_batches(
         return [[_plan_one(prompt, seed, output)]]
     if prompts is None or prompt is not None:
         raise ValueError("expected one of: a PROMPT, --prompts FILE, or --from RECORD")
-    if output is None or output.is_file():
-        raise ValueError("--prompts makes many videos; expected a folder for them: -o FOLDER")
+    if output is None or output.is_file() or (not output.is_dir() and _is_video(output)):
+        raise ValueError(
+            f"--prompts makes many videos, got -o {output}; expected a folder for them: -o FOLDER"
+        )
     clips = [Clip(prompt=p, seed=seed + i) for i, p in enumerate(read_prompts(prompts))]
     targets = [
         Target(clip=clip, video=output / clip_name(clip.prompt, clip.seed, index=index))
@@ -46,8 +51,9 @@ def plan_batches(
 
 
 def plan_repeat(record: Record, output: Path | None) -> Batches:
-    """The clip of `record` once more, in the batch that it was made in."""
-    again = _plan_one(record.clip.prompt, record.clip.seed, output)
+    """The clip of `record` once more, in the batch that it was made in, and cut where it was."""
+    whole = _plan_one(record.clip.prompt, record.clip.seed, output)
+    again = replace(whole, frames=record.frames)
     return [
         [
             again if index == record.index else Target(clip=clip, video=None)
@@ -71,6 +77,8 @@ def _plan_one(prompt: str, seed: int, output: Path | None) -> Target:
     """The clip goes to `output`, or into it if it is a folder of anything but frames."""
     if not prompt.strip():
         raise ValueError("the prompt is empty; expected words, such as 'a red circle moves right'")
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in prompt):
+        raise ValueError("the prompt holds bytes that are no text; expected UTF-8")
     name = clip_name(prompt, seed)
     if output is None:
         output = Path(name)
@@ -82,10 +90,15 @@ def _plan_one(prompt: str, seed: int, output: Path | None) -> Target:
 
 def _check_suffix(video: Path) -> None:
     """Refuses a kind of file that cannot be written before the work, not after it."""
-    from starflow_v.data.video_io.writing import SUFFIXES
-
-    if video.suffix.lower() not in SUFFIXES:
+    if video.suffix and not _is_video(video):
         raise ValueError(
             f"{video} cannot be written; expected a name in .mp4, .gif, .webp or .png (one frame), "
             "or one without a suffix for a folder of PNGs"
         )
+
+
+def _is_video(path: Path) -> bool:
+    """Whether the name is one of a file that can be written."""
+    from starflow_v.data.video_io.writing import SUFFIXES
+
+    return path.suffix != "" and path.suffix.lower() in SUFFIXES

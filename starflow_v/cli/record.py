@@ -36,8 +36,8 @@ class Record:
     index: int
     model: str
     """The model's folder."""
-    weights: dict[str, str]
-    """SHA-256 of each weight file, by its path in the model's folder."""
+    hashes: dict[str, str]
+    """SHA-256 of each of the model's files, by its path in the folder."""
     versions: dict[str, str]
     command: str
     seconds: float
@@ -48,6 +48,8 @@ class Record:
     def __post_init__(self) -> None:
         if not 0 <= self.index < len(self.batch):
             raise ValueError(f"batch_index is {self.index} in a batch of {len(self.batch)}")
+        if not 1 <= self.frames <= self.settings.num_frames:
+            raise ValueError(f"frames is {self.frames} of {self.settings.num_frames}")
 
     @property
     def clip(self) -> Clip:
@@ -74,7 +76,7 @@ def to_json(record: Record) -> dict[str, Any]:
     return {
         **asdict(record.clip),
         **asdict(record.settings),
-        "model": {"path": record.model, "sha256": record.weights},
+        "model": {"path": record.model, "sha256": record.hashes},
         "versions": record.versions,
         "batch": [asdict(clip) for clip in record.batch],
         "batch_index": record.index,
@@ -93,7 +95,7 @@ def read_record(path: Path) -> Record:
             batch=tuple(Clip(prompt=clip["prompt"], seed=clip["seed"]) for clip in data["batch"]),
             index=data["batch_index"],
             model=data["model"]["path"],
-            weights=data["model"]["sha256"],
+            hashes=data["model"]["sha256"],
             versions=data["versions"],
             command=data["command"],
             seconds=data["seconds"],
@@ -110,10 +112,10 @@ def read_record(path: Path) -> Record:
         ) from None
 
 
-def hash_weights(model: ModelFolder) -> dict[str, str]:
-    """SHA-256 of each weight file of a model, by its path in the model's folder."""
+def hash_files(model: ModelFolder) -> dict[str, str]:
+    """SHA-256 of each file that a model is read from, by its path in the model's folder."""
     hashes = {}
-    for path in model.weight_files:
+    for path in model.files:
         digest = hashlib.sha256()
         with path.open("rb") as file:
             while block := file.read(1 << 20):
@@ -133,6 +135,12 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def changed_files(record: Record, hashes: dict[str, str]) -> list[str]:
+    """The model's files that are not (or no longer, or newly) as when the clip was made."""
+    names = sorted({*record.hashes, *hashes})
+    return [name for name in names if record.hashes.get(name) != hashes.get(name)]
 
 
 def changed_versions(record: Record) -> list[str]:

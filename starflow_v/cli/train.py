@@ -10,7 +10,9 @@ from starflow_v.cli.failures import Debug, reports_failures
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, as in configs/.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="KEY=VALUE", help="Changes to it, such as optimizer.lr=1e-4."),
+    typer.Argument(
+        metavar="KEY=VALUE", help="Changes to it, such as lr=1e-3 or trainer.steps=1000."
+    ),
 ]
 
 
@@ -23,7 +25,7 @@ def train(config: Config, overrides: Overrides = None, debug: Debug = False) -> 
     changes = check_arguments(config, overrides)
     from starflow_v.training.flow import train_flow
 
-    typer.echo(f"the pipeline is in {train_flow(config, changes)}")
+    tell_end("pipeline", train_flow(config, changes))
 
 
 def check_arguments(config: Path, overrides: list[str] | None) -> list[str]:
@@ -33,5 +35,10 @@ def check_arguments(config: Path, overrides: list[str] | None) -> list[str]:
     for override in overrides or []:
         key, equals, _ = override.partition("=")
         if not key or not equals:
-            raise ValueError(f"{override!r} is no change; expected KEY=VALUE, such as steps=1000")
+            raise ValueError(f"{override!r} is no change; expected KEY=VALUE, such as lr=1e-3")
     return list(overrides or [])
+
+
+def tell_end(what: str, folder: Path | None) -> None:
+    """Where the outcome of a training is; None: it was stopped before its last step."""
+    typer.echo("stopped; start again to resume" if folder is None else f"the {what} is in {folder}")

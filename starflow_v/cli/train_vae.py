@@ -1,9 +1,7 @@
 """`starflow-v train-vae`: trains a codec, which turns frames into latents and back."""
 
-import typer
-
 from starflow_v.cli.failures import Debug, reports_failures
-from starflow_v.cli.train import Config, Overrides, check_arguments
+from starflow_v.cli.train import Config, Overrides, check_arguments, tell_end
 
 
 @reports_failures
@@ -12,4 +10,4 @@ def train_vae(config: Config, overrides: Overrides = None, debug: Debug = False)
     changes = check_arguments(config, overrides)
     from starflow_v.training.codec import train_codec
 
-    typer.echo(f"the VAE is in {train_codec(config, changes)}")
+    tell_end("VAE", train_codec(config, changes))

@@ -27,6 +27,7 @@ SHARED = {
     "num_blocks": 6,
     "layers_per_block": [2, 2, 2, 2, 2, 24],
     "head_dim": 64,
+    "img_size": 32,
     "pt_seq_len": 32,
     "txt_dim": 2048,
     "soft_clip": 4,
@@ -177,7 +178,19 @@ def test_many_problems_are_counted(golden: tuple[dict[str, Tensor], dict[str, An
         ({"shallow_block_local": False}, "shallow_block_local=False"),
         ({"cond_top_only": False}, "cond_top_only=False"),
         ({"sos": False}, "sos=False"),
-        ({"num_blocks": 5}, r"layers_per_block=\[2, .*\] does not fit num_blocks=5"),
+        ({"num_blocks": 5}, r"layers_per_block=\[2, .*\] does not fit num_blocks=5.*single one"),
+        ({"hf_style_rope": True}, "hf_style_rope=True is not supported.*expected False"),
+        ({"norm_type": "rms_norm"}, "norm_type='rms_norm' is not .*expected 'layer_norm'"),
+        ({"num_heads": 8}, "num_heads=8 is not supported.*expected None"),
+        ({"num_kv_heads": 4}, "num_kv_heads=4"),
+        ({"use_qk_norm": True}, "use_qk_norm=True"),
+        ({"use_post_norm": True}, "use_post_norm=True"),
+        ({"use_swiglu": True}, "use_swiglu=True"),
+        ({"use_bias": False}, "use_bias=False is not supported.*expected True"),
+        ({"use_mm_attn": 1}, "use_mm_attn=1"),
+        ({"use_pretrained_lm": "some_lm"}, "use_pretrained_lm='some_lm'"),
+        ({"local_attn_window": 8}, "local_attn_window=8"),
+        ({"txt_size": 0}, "without text .*txt_size missing or 0.* two axes"),
     ],
 )
 def test_arguments_of_another_architecture_are_refused(
@@ -187,7 +200,47 @@ def test_arguments_of_another_architecture_are_refused(
         released_models(VIDEO_7B | changes)
 
 
-@pytest.mark.parametrize("name", ["in_channels", "soft_clip", "txt_dim", "denoiser_window"])
+DEFAULTS = {
+    "hf_style_rope": False,
+    "norm_type": "layer_norm",
+    "num_heads": None,
+    "num_kv_heads": None,
+    "use_qk_norm": False,
+    "use_post_norm": False,
+    "use_swiglu": False,
+    "use_bias": True,
+}
+
+
+@pytest.mark.parametrize("said", [DEFAULTS, dict.fromkeys(DEFAULTS.keys() - {"use_bias"})])
+def test_what_is_not_used_may_be_said(said: dict[str, Any]) -> None:
+    flow, _ = released_models(VIDEO_7B | said)
+    assert settings(flow) == settings(released_models(VIDEO_7B)[0])
+
+
+def test_one_number_of_layers_is_that_of_every_block() -> None:
+    flow, _ = released_models(VIDEO_7B | {"layers_per_block": [3]})
+    assert flow.config["shallow_layers"] == [3] * 5
+    assert flow.config["deep_layers"] == 3
+
+
+@pytest.mark.parametrize("said", [{}, {"pt_seq_len": None}, {"pt_seq_len": 0}])
+def test_without_a_reference_size_it_is_the_side_in_tokens(said: dict[str, Any]) -> None:
+    arguments = {key: value for key, value in VIDEO_7B.items() if key != "pt_seq_len"} | said
+    for model in released_models(arguments | {"img_size": 24, "patch_size": 2}):
+        assert model is not None
+        assert model.config["reference_size"] == 12.0
+
+
+def test_a_denoiser_whose_window_is_null_heeds_every_frame() -> None:
+    _, denoiser = released_models(VIDEO_7B | {"denoiser_window": None})
+    assert denoiser is not None
+    assert denoiser.config["window"] >= 10_000
+
+
+@pytest.mark.parametrize(
+    "name", ["in_channels", "soft_clip", "txt_dim", "denoiser_window", "layers_per_block"]
+)
 def test_a_missing_argument_is_named(name: str) -> None:
     arguments = {key: value for key, value in VIDEO_7B.items() if key != name}
     with pytest.raises(ValueError, match=f"arguments lack {name}"):
@@ -200,10 +253,11 @@ def test_an_unconditional_denoiser_has_no_text() -> None:
     assert denoiser.text_input is None
 
 
-def test_a_model_without_text_needs_no_width_of_it() -> None:
+def test_a_model_without_text_is_refused() -> None:
+    """Its rotary positions have no axis of time, so the same weights would mean another model."""
     arguments = {key: value for key, value in IMAGE_3B.items() if not key.startswith("txt")}
-    flow, _ = released_models(arguments)
-    assert flow.deep.block.text_input is None
+    with pytest.raises(ValueError, match=r"without text .* cannot be converted.* two axes"):
+        released_models(arguments)
 
 
 def test_an_image_model_may_say_that_it_is_none_of_time() -> None:

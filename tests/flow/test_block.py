@@ -105,6 +105,19 @@ def test_a_fresh_block_is_the_identity() -> None:
     assert_close(params.scale, torch.ones_like(params.scale))
 
 
+def test_in_half_precision_parameters_are_clipped_in_full() -> None:
+    """tanh was taken in bfloat16: two thirds of the digits that the last layer gave were lost."""
+    block = FlowBlock(CHANNELS, 20, layers=1, head_dim=20)
+    raw = torch.linspace(-9, 9, 2 * CHANNELS).bfloat16()
+    with torch.no_grad():
+        block.output.bias.copy_(raw)
+    table = rotary(text_positions(TOKENS, reference=4.0), head_dim=20)
+    before = draw(1, TOKENS - 1, CHANNELS).float()
+    in_full = block(before, table, count=TOKENS)
+    in_half = block.bfloat16()(before, table, count=TOKENS)
+    assert_close((in_half.shift, in_half.scale), (in_full.shift, in_full.scale))
+
+
 def test_parameters_are_bounded(block: FlowBlock) -> None:
     params = propose(block, 1e6 * draw(1, TOKENS, CHANNELS), 1, None)
     assert (params.shift.abs() <= 4).all()

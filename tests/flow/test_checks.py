@@ -86,14 +86,14 @@ def test_null_text(flow: StarFlowModel, text: Tensor) -> None:
     [
         ({"shallow_groups": 1}, "shallow_groups=1.*at least 2"),
         ({"deep_groups": 0}, "deep_groups=0.*1 .frame-causal."),
-        ({"head_dim": 16}, "head_dim=16.*multiple of 4.*at least 20"),
+        ({"head_dim": 12}, "head_dim=12.*multiple of 4.*at least 16"),
         ({"head_dim": 22, "deep_width": 44}, "head_dim=22.*multiple of 4"),
         ({"deep_width": 50}, "width=50 is not a multiple of head_dim=20"),
         ({"soft_clip": 0.0}, "soft_clip=0.0"),
     ],
 )
 def test_arguments_of_a_flow(make_flow: Any, changes: dict[str, Any], message: str) -> None:
-    widths = {} if changes.get("head_dim") != 16 else {"shallow_width": 16, "deep_width": 16}
+    widths = {} if changes.get("head_dim") != 12 else {"shallow_width": 12, "deep_width": 12}
     widths |= {} if changes.get("head_dim") != 22 else {"shallow_width": 22}
     with pytest.raises(ValueError, match=message):
         make_flow(**(widths | changes))

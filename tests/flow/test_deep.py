@@ -102,6 +102,60 @@ def test_a_window_of_your_own_says_what_comes_first(flow: StarFlowModel) -> None
     assert_close(u, torch.cat((head, tail), dim=1))
 
 
+@dataclass(frozen=True)
+class SourceChunk:
+    """Carries `chunk` frames of its own and the last `overlap` ones, as video to video does."""
+
+    source: Tensor
+    frames: int
+    overlap: int
+    chunk: int
+
+    def carry(self, history: Sequence[Tensor]) -> list[Tensor]:
+        return [self.source] * self.chunk + list(history)
+
+
+@pytest.mark.parametrize(("overlap", "chunk"), [(1, 2), (2, 1), (0, 3), (3, 0), (0, 0)])
+@pytest.mark.parametrize("known", [3, 4, 5, 6, 9])
+def test_a_prefix_keeps_step_with_a_window_that_carries_more_than_its_overlap(
+    flow: StarFlowModel, known: int, overlap: int, chunk: int
+) -> None:
+    """Restarts were reckoned as if `overlap` frames were carried, whatever the window gave."""
+    z, source = draw(2, 11, 2, 2, 2), draw(2, 1, 2, 2, 2)
+    window = SourceChunk(flow.to_tokens(source)[:, 0], frames=4, overlap=overlap, chunk=chunk)
+    unbroken, _ = solve(flow, z, window=window)
+    u, _ = solve(flow, z, prefix=unbroken[:, :known], window=window)
+    assert_close(u, unbroken[:, known:])
+
+
+@pytest.mark.parametrize("known", [0, 5])
+@pytest.mark.parametrize("chunk", [3, 5])
+def test_a_window_that_carries_itself_full_is_refused(
+    flow: StarFlowModel, chunk: int, known: int
+) -> None:
+    z, source = draw(2, 6, 2, 2, 2), draw(2, 4, 2, 2)
+    window = SourceChunk(source, frames=4, overlap=1, chunk=chunk)
+    with pytest.raises(ValueError, match=rf"carries {chunk + 1} frames .* holds 4.*at most 3"):
+        solve(flow, z, prefix=z[:, :known] if known else None, window=window)
+
+
+def test_room_is_made_for_the_frames_there_are(flow: StarFlowModel) -> None:
+    """A window of 1000 frames made room for 1000, also for a video of three."""
+    capacities = []
+    make = flow.deep.predictor
+
+    class Spy:
+        def __call__(self, *args: Any, frames: int, **kwargs: Any) -> Predictor:
+            capacities.append(frames)
+            return make(*args, frames=frames, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flow.deep, "predictor", Spy())
+        for window in (None, ContextWindow(1000, 10), ContextWindow(2, 1)):
+            solve(flow, draw(2, 3, 2, 2, 2), window=window)
+    assert capacities == [3, 3, 2]
+
+
 class Listening:
     """A solver that writes down the first guesses it is given."""
 

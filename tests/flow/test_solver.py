@@ -1,5 +1,6 @@
 """Solvers against a predictor of one line; `test_starflow` has them on every kind of flow."""
 
+import math
 import warnings
 
 import pytest
@@ -156,6 +157,29 @@ def test_a_cap_that_makes_it_exact_is_no_cap() -> None:
         warnings.simplefilter("error")
         _, cost = JacobiSolver(2, tolerance=0, max_sweeps=2).solve(Sums(), noise())
     assert cost == Cost(evaluations=8, tokens=16)
+
+
+class Broken(Sums):
+    """A network that overflows from its third evaluation on."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__(strength=0.1)
+        self.value = value
+
+    def propose(self, guess: Tensor) -> AffineParams:
+        params = super().propose(guess)
+        bad = torch.full_like(guess, self.value) if len(self.proposed) > 2 else params.shift
+        return AffineParams(bad, params.scale)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("norm", ["mean", "max"])
+@pytest.mark.parametrize("size", [1, 8])
+def test_tokens_that_are_no_numbers_are_named(norm: str, value: float, size: int) -> None:
+    """They passed for a block that had not converged, with the advice to raise max_sweeps."""
+    solver = JacobiSolver(size, tolerance=0, norm=norm)
+    with pytest.raises(FloatingPointError, match="tokens became NaN or infinite"):
+        solver.solve(Broken(value), noise())
 
 
 def test_a_block_of_a_single_number_has_no_spread_to_divide_by() -> None:

@@ -3,7 +3,15 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from starflow_v.nn.attention import CAUSAL, FULL, Mask, SelfAttention, attend, group_causal
+from starflow_v.nn.attention import (
+    CAUSAL,
+    FULL,
+    Mask,
+    SelfAttention,
+    attend,
+    causal,
+    group_causal,
+)
 from starflow_v.nn.cache import SequenceCache
 from starflow_v.nn.rope import rotary, text_positions
 
@@ -48,6 +56,31 @@ def test_the_two_ways_have_the_same_gradients(name: str) -> None:
     got = torch.autograd.grad(attend(q, k, v, mask).square().sum(), (q, k, v))
     dense = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
     assert_close(got, torch.autograd.grad(dense.square().sum(), (q, k, v)))
+
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("device", [CPU, CUDA], ids=str)
+@pytest.mark.parametrize(("past", "count"), [(0, 1), (0, 4), (5, 1), (5, 2), (3, 3), (1, 5)])
+def test_queries_after_a_past_attend_to_it_and_to_those_up_to_themselves(
+    past: int, count: int, device: torch.device, training: bool
+) -> None:
+    """The mask that is chosen for a device, tried on this one."""
+    mask = causal(past, count, device)
+    keys = past + count
+    q = draw(2, 3, count, 4).requires_grad_(training)
+    k, v = draw(2, 3, keys, 4, seed=1), draw(2, 3, keys, 4, seed=2)
+    allowed = torch.tensor([[j <= past + i for j in range(keys)] for i in range(count)])
+    assert_close(attend(q, k, v, mask), reference(q, k, v, allowed))
+
+
+def test_after_a_past_too_cuda_needs_no_mask() -> None:
+    assert causal(5, 3, CUDA) == CAUSAL
+    assert causal(5, 1, CUDA) == causal(5, 1, CPU) == FULL
+    assert causal(0, 3, CPU) == CAUSAL
+    assert causal(5, 3, CPU).allowed is not None
 
 
 def test_cached_chunks_are_the_whole() -> None:

@@ -22,6 +22,19 @@ def test_rms_norm_survives_squares_beyond_half_precision(dtype: torch.dtype) -> 
     assert_close(y.float(), RMSNorm(4)(x.float()), atol=1e-2, rtol=1e-2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_rms_norm_heeds_weights_that_vanish_beside_one_in_half_precision(
+    dtype: torch.dtype,
+) -> None:
+    """1 + w was formed in the dtype of w, where 1 + 1/1024 and 1 - 1/8192 are 1 (in bfloat16)."""
+    x = torch.linspace(-3, 3, 64).repeat(4).to(dtype)
+    norm, fresh = RMSNorm(256).to(dtype), RMSNorm(256).to(dtype)
+    with torch.no_grad():
+        norm.weight.fill_(2**-11 if dtype == torch.float16 else 2**-8)
+    assert not torch.equal(norm(x), fresh(x))
+    assert torch.equal(norm(x), norm.float()(x.float()).to(dtype))
+
+
 def test_mlp_is_a_residual() -> None:
     mlp = MLP(6).double()
     x = torch.ones(2, 3, 6, dtype=torch.float64)

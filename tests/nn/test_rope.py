@@ -66,9 +66,16 @@ def test_slots_cut_the_table() -> None:
     assert_close(turned(table.slots(2, 5), 10), turned(table, 10)[2:5])
 
 
-@pytest.mark.parametrize("head_dim", [16, 18, 22, 30])
+def test_a_head_of_16_turns_with_time_alone() -> None:
+    """The narrowest head: all its 8 pairs are those of time."""
+    table = rotary(torch.tensor([[2.0, 3.0, 1.0]]), head_dim=16)
+    angles = [10_000 ** (-k / 8) for k in range(8)]
+    assert_close(turned(table, 8), torch.tensor([angles]).double())
+
+
+@pytest.mark.parametrize("head_dim", [12, 18, 22, 30])
 def test_a_head_that_does_not_hold_three_axes_is_refused(head_dim: int) -> None:
-    with pytest.raises(ValueError, match=f"head_dim={head_dim} .* multiple of 4, and at least 20"):
+    with pytest.raises(ValueError, match=f"head_dim={head_dim} .* multiple of 4, and at least 16"):
         rotary(torch.zeros(1, 3), head_dim)
 
 

@@ -23,9 +23,8 @@ FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif"
 
 _FLAGS = ("BILINEAR", "ACCURATE_RND", "FULL_CHR_H_INT", "FULL_CHR_H_INP")
 EXACT = reduce(or_, (flag for name, flag in Interpolation.__members__.items() if name in _FLAGS))
-"""How colours are converted: rounded right, chroma at full width. Halves the error of a round trip;
-the price is 4 ms for a frame of 1280x720, so a frame is converted only when it is asked for. PyAV
-before 18 (Python 3.10) knows only the first flag."""
+"""How colours are converted: rounded right, chroma at full width. That is slower, so a frame is
+converted only when it is asked for. PyAV before 18 (Python 3.10) knows only the first flag."""
 
 
 @contextmanager
