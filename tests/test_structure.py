@@ -36,7 +36,7 @@ BORDERS = {  # a foreign library -> the one place that knows it
     "transformers": "text",
     "av": "data.video_io",
     "decord": "data.video_io",
-    "accelerate": "training.trainer",
+    "accelerate": "training.engine.trainer",
 }
 LONGEST_FILE = 350
 

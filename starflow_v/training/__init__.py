@@ -1,5 +1,5 @@
-"""Training: objectives as pure functions, recipes of what is trained, one engine that trains them.
+"""Training: what is learned, apart from how.
 
-Read `recipe` for the seam between the two, `trainer` for the engine, `codec` for the simplest
-recipe.
+`objectives` are pure functions; `flow` and `codec` are recipes of what is trained; `engine` trains
+any recipe; `export` makes of a checkpoint what `from_pretrained` reads.
 """

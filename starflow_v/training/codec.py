@@ -31,11 +31,11 @@ from starflow_v.training.autoencoder import (
 )
 from starflow_v.training.clips import HELD_OUT_SEED, choose_stretch, held_out_clips, sample_hard
 from starflow_v.training.codec_settings import CodecSettings
-from starflow_v.training.muon import Muon
-from starflow_v.training.recipe import Part, Share
+from starflow_v.training.engine.muon import Muon
+from starflow_v.training.engine.recipe import Part, Share
+from starflow_v.training.engine.state import module_state, restore_module
+from starflow_v.training.engine.trainer import Trainer
 from starflow_v.training.reconstruction import psnr, reconstruction_loss
-from starflow_v.training.state import module_state, restore_module
-from starflow_v.training.trainer import Trainer
 
 EVALUATION_NOISE = 0.1
 """Noise on latents in the second measurement, in their standard deviations."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from starflow_v.data.scenes import StreamSettings
 from starflow_v.training.autoencoder import AutoencoderSettings
-from starflow_v.training.settings import TrainerSettings
+from starflow_v.training.engine.settings import TrainerSettings
 
 
 @dataclass(frozen=True, kw_only=True)

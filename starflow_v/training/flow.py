@@ -42,13 +42,15 @@ from starflow_v.text import (
     tokenize,
     wrap_caption,
 )
+from starflow_v.training.engine.muon import Muon
+from starflow_v.training.engine.recipe import Part, Share
+from starflow_v.training.engine.trainer import Trainer
 from starflow_v.training.flow_report import (
     held_out_captions,
     measure_held_out,
     sample_captions,
 )
 from starflow_v.training.flow_settings import SHARD, FlowSettings
-from starflow_v.training.muon import Muon
 from starflow_v.training.objectives import (
     add_noise,
     flow_score_matching,
@@ -57,8 +59,6 @@ from starflow_v.training.objectives import (
     per_sample,
     score_target,
 )
-from starflow_v.training.recipe import Part, Share
-from starflow_v.training.trainer import Trainer
 from starflow_v.vae import codec_for
 
 HELD_OUT = "held-out"

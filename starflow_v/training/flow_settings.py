@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from starflow_v.data.scene_latents import BUCKETS
-from starflow_v.training.settings import TrainerSettings
+from starflow_v.training.engine.settings import TrainerSettings
 
 SHARD = 256
 """Clips in a shard of the cache."""

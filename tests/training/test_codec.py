@@ -16,7 +16,7 @@ from starflow_v.training.autoencoder import Autoencoder, AutoencoderSettings, la
 from starflow_v.training.clips import HARD_SHAPES, held_out_clips, sample_hard
 from starflow_v.training.codec import CodecRecipe, export_codec, train_codec
 from starflow_v.training.codec_settings import CodecSettings
-from starflow_v.training.recipe import Share
+from starflow_v.training.engine.recipe import Share
 from starflow_v.training.reconstruction import detail_mask, psnr, reconstruction_loss
 from starflow_v.vae import codec_for
 

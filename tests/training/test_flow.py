@@ -9,11 +9,11 @@ from torch.testing import assert_close
 
 from starflow_v import StarFlowVPipeline
 from starflow_v.config import load_config
+from starflow_v.training.engine.recipe import Share
 from starflow_v.training.export import export_checkpoint
 from starflow_v.training.flow import FlowRecipe, train_flow
 from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.objectives import negative_log_likelihood
-from starflow_v.training.recipe import Share
 from tests.pipelines.conftest import tiny_vae
 
 TINY = """

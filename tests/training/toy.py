@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from starflow_v.training.recipe import Part, Share
-from starflow_v.training.settings import TrainerSettings
+from starflow_v.training.engine.recipe import Part, Share
+from starflow_v.training.engine.settings import TrainerSettings
 
 
 class ToyRecipe:

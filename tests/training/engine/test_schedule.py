@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from starflow_v.training.schedule import WarmupCosine
+from starflow_v.training.engine.schedule import WarmupCosine
 
 
 def test_shape() -> None:

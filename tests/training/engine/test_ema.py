@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from starflow_v.training.ema import ExponentialAverage
+from starflow_v.training.engine.ema import ExponentialAverage
 
 
 def test_follows_the_equation() -> None:

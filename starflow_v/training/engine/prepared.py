@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from starflow_v.training.ema import ExponentialAverage
-from starflow_v.training.guard import GradientGuard, Verdict
-from starflow_v.training.recipe import Part
-from starflow_v.training.state import (
+from starflow_v.training.engine.ema import ExponentialAverage
+from starflow_v.training.engine.guard import GradientGuard, Verdict
+from starflow_v.training.engine.recipe import Part
+from starflow_v.training.engine.state import (
     module_state,
     optimizer_state,
     restore_module,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from starflow_v.training.state import (
+from starflow_v.training.engine.state import (
     module_state,
     optimizer_state,
     restore_module,

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from starflow_v.training.memory import keep_freed_memory
+from starflow_v.training.engine.memory import keep_freed_memory
 
 COUNT_FAULTS = """
 import resource, torch
-from starflow_v.training.memory import keep_freed_memory
+from starflow_v.training.engine.memory import keep_freed_memory
 if {keep}:
     keep_freed_memory()
 def work():

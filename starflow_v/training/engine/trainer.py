@@ -28,18 +28,18 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import send_to_device
 from torch import Tensor
 
-from starflow_v.training.checkpoint import (
+from starflow_v.training.engine.checkpoint import (
     Checkpoint,
     list_checkpoints,
     load_checkpoint,
     save_checkpoint,
 )
-from starflow_v.training.journal import Journal
-from starflow_v.training.memory import keep_freed_memory
-from starflow_v.training.prepared import PreparedPart
-from starflow_v.training.recipe import Batch, Part, Recipe, Share
-from starflow_v.training.schedule import WarmupCosine
-from starflow_v.training.settings import TrainerSettings
+from starflow_v.training.engine.journal import Journal
+from starflow_v.training.engine.memory import keep_freed_memory
+from starflow_v.training.engine.prepared import PreparedPart
+from starflow_v.training.engine.recipe import Batch, Part, Recipe, Share
+from starflow_v.training.engine.schedule import WarmupCosine
+from starflow_v.training.engine.settings import TrainerSettings
 
 
 class TrainingFailedError(RuntimeError):

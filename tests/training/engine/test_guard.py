@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from starflow_v.training.guard import HISTORY, GradientGuard, Verdict
+from starflow_v.training.engine.guard import HISTORY, GradientGuard, Verdict
 
 
 def settled() -> GradientGuard:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from starflow_v.training.muon import Muon, orthogonalize
+from starflow_v.training.engine.muon import Muon, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(6, 20), (20, 6), (8, 8)])

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from starflow_v.training.checkpoint import list_checkpoints
-from starflow_v.training.trainer import Trainer, TrainingFailedError
+from starflow_v.training.engine.checkpoint import list_checkpoints
+from starflow_v.training.engine.trainer import Trainer, TrainingFailedError
 from tests.training.toy import ToyRecipe, toy_settings
 
 Losses = Callable[[Path], dict[int, tuple[float, float]]]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class PowerFailureError(Exception):
@@ -146,7 +146,7 @@ def test_bad_settings(tmp_path: Path, change: dict[str, object]) -> None:
 RUN = """
 import sys, time
 from pathlib import Path
-from starflow_v.training.trainer import Trainer
+from starflow_v.training.engine.trainer import Trainer
 from tests.training.toy import ToyRecipe, toy_settings
 
 class Slow(ToyRecipe):

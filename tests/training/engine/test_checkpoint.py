@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from starflow_v.training import checkpoint as module
-from starflow_v.training.checkpoint import (
+from starflow_v.training.engine import checkpoint as module
+from starflow_v.training.engine.checkpoint import (
     Checkpoint,
     list_checkpoints,
     load_checkpoint,
