@@ -233,7 +233,7 @@ def test_the_score_denoiser_is_a_step_down_the_likelihood(make_flow: Any, text: 
 
 
 def test_the_score_denoiser_needs_no_leave_to_differentiate(make_flow: Any, text: Tensor) -> None:
-    """Tensors of inference mode cannot take part in a gradient; it raised in the middle of torch."""
+    """Tensors of inference mode cannot take part in a gradient: it raised deep inside torch."""
     denoiser, x = ScoreDenoiser(make_flow(), 0.1), draw(2, 3, 2, 2, 3)
     expected = denoiser.denoise(x, text)
     with torch.inference_mode():

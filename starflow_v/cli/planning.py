@@ -38,11 +38,11 @@ def plan_batches(
         return [[_plan_one(prompt, seed, output)]]
     if prompts is None or prompt is not None:
         raise ValueError("expected one of: a PROMPT, --prompts FILE, or --from RECORD")
+    clips = [Clip(prompt=p, seed=seed + i) for i, p in enumerate(read_prompts(prompts))]
     if output is None or output.is_file() or (not output.is_dir() and _is_video(output)):
         raise ValueError(
             f"--prompts makes many videos, got -o {output}; expected a folder for them: -o FOLDER"
         )
-    clips = [Clip(prompt=p, seed=seed + i) for i, p in enumerate(read_prompts(prompts))]
     targets = [
         Target(clip=clip, video=output / clip_name(clip.prompt, clip.seed, index=index))
         for index, clip in enumerate(clips)

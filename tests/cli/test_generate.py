@@ -1,6 +1,7 @@
 import errno
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typer.testing import CliRunner, Result
 
 from starflow_v import JacobiSolver, StarFlowVPipeline
 from starflow_v.cli.main import app
+from starflow_v.cli.model_folder import ModelFolder
+from starflow_v.cli.record import hash_files
 from starflow_v.data.video_io import VideoWriter, read_image, read_video
 
 PROMPTS = "a red circle\n# a comment\n\na blue circle moves right\na big red circle\n"
@@ -197,9 +200,36 @@ def test_a_record_of_other_weights_is_refused_unless_a_model_is_named(
     weights.write_bytes(content)
     again = ["--from", video.with_suffix(".json"), "-o", tmp_path / "again.mp4"]
     result = generate(*again)
-    assert result.exit_code == 2 and "not those of the record" in result.output
+    assert result.exit_code == 2 and "not that of the record" in result.output
+    assert "flow/diffusion_pytorch_model.safetensors differs" in result.output
     result = generate(*again, "--model", model)
-    assert result.exit_code == 0 and "warning: the weights in" in result.output
+    assert result.exit_code == 0 and "warning: the model in" in result.output
+
+
+def test_a_record_of_other_settings_of_the_model_is_refused(pipeline: Path, tmp_path: Path) -> None:
+    """An edited model_index.json once made another video, in silence."""
+    model, video = tmp_path / "model", tmp_path / "out.mp4"
+    shutil.copytree(pipeline, model)
+    assert generate("red", "-o", video, "--model", model).exit_code == 0
+    index = json.loads((model / "model_index.json").read_text("utf-8"))
+    (model / "model_index.json").write_text(json.dumps({**index, "temporal_scale": 0.1}))
+    result = generate("--from", video.with_suffix(".json"), "-o", tmp_path / "again.mp4")
+    assert result.exit_code == 2 and "model_index.json differs" in result.output
+
+
+def test_a_model_is_hashed_once(
+    pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video, hashed = tmp_path / "out.mp4", list[Path]()
+    assert generate("red", "-o", video, "--model", pipeline).exit_code == 0
+
+    def spy(model: ModelFolder) -> dict[str, str]:
+        hashed.append(model.path)
+        return hash_files(model)
+
+    monkeypatch.setattr("starflow_v.cli.generate.hash_files", spy)
+    again = generate("--from", video.with_suffix(".json"), "-o", tmp_path / "again.mp4")
+    assert again.exit_code == 0 and len(hashed) == 1
 
 
 def test_another_version_is_warned_of(pipeline: Path, tmp_path: Path) -> None:
@@ -223,6 +253,7 @@ def test_another_version_is_warned_of(pipeline: Path, tmp_path: Path) -> None:
         (["--prompts", "x.txt"], "x.txt is not a file"),
         (["red", "--height", "33"], "multiples of 16, got 33x48; try 32x48"),
         (["red", "--frames", "0"], "--frames"),
+        (["red \udcff"], "expected UTF-8"),
         (["red", "--batch-size", "0"], "--batch-size"),
         (["red", "--seed", "-1"], "--seed"),
         (["red", "--solver", "magic"], "--solver"),
@@ -244,12 +275,65 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(
     assert files_in(tmp_path) == []
 
 
-def test_a_kind_of_file_that_cannot_be_written_is_refused_before_the_work(
-    pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("output", "arguments", "message"),
+    [
+        ("out.avi", [], ".mp4, .gif, .webp"),
+        ("out.png", [], "holds one frame, and the video has 9"),
+        ("out.png", ["--frames", "5"], "holds one frame, and the video has 5"),
+        ("prompts.txt/out.mp4", [], "prompts.txt (Not a directory); choose another -o"),
+        ("out.mp4", ["--aspect-ratio", "wide"], "WIDTH:HEIGHT"),
+        ("out.mp4", ["--height", "100000", "--width", "100000"], "times the pixels"),
+        ("out.mp4", ["--aspect-ratio", "1000000000:1"], "times the pixels"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_model_is_loaded(
+    pipeline: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    output: str,
+    arguments: list[str],
+    message: str,
 ) -> None:
     monkeypatch.setattr(StarFlowVPipeline, "from_pretrained", None)
-    result = generate("red", "-o", tmp_path / "out.avi", "--model", pipeline)
-    assert result.exit_code == 2 and ".mp4, .gif, .webp" in result.output
+    (tmp_path / "prompts.txt").write_text(PROMPTS)
+    result = generate("red", *arguments, "-o", tmp_path / output, "--model", pipeline)
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+    assert files_in(tmp_path) == ["prompts.txt"]
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused_before_the_model_is_loaded(
+    pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(StarFlowVPipeline, "from_pretrained", None)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    result = generate("red", "-o", tmp_path / "new" / "out.mp4", "--model", pipeline)
+    assert result.exit_code == 2
+    assert f"no file can be made in {tmp_path} (Permission denied)" in result.output
+
+
+def test_many_videos_do_not_go_into_a_folder_named_like_one(tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text(PROMPTS)
+    out = tmp_path / "out.mp4"
+    result = generate("--prompts", tmp_path / "prompts.txt", "-o", out)
+    assert result.exit_code == 2 and f"got -o {out}; expected a folder" in result.output
+
+
+def test_a_still_is_a_png(pipeline: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    assert generate("red", "-o", out, "--frames", 1, "--model", pipeline).exit_code == 0
+    assert read_image(out).shape == (32, 48, 3)
+
+
+def test_a_size_far_beyond_the_models_is_warned_of(pipeline: Path, tmp_path: Path) -> None:
+    size = ["--height", 32, "--width", 48 * 17 * 9, "--frames", 1]
+    result = generate("red", "-o", tmp_path / "out.mp4", *size, "--model", pipeline)
+    assert result.exit_code == 0, result.output
+    assert "1 frames of 7344x32 hold 17 times the pixels" in result.output
 
 
 def test_a_broken_model_is_a_failure_that_names_its_part(pipeline: Path, tmp_path: Path) -> None:
@@ -299,6 +383,31 @@ def test_ctrl_c_makes_a_shorter_video_with_its_record(
         assert read_video(video).frames.shape == (5, 32, 48, 3)
         record = json.loads(video.with_suffix(".json").read_text("utf-8"))
         assert (record["frames"], record["num_frames"]) == (5, 9)
+
+
+def test_an_interrupted_video_is_made_again_as_it_was_cut(
+    pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video, again = tmp_path / "out.mp4", tmp_path / "again.mp4"
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2, KeyboardInterrupt())
+        assert generate("red", "-o", video, "--model", pipeline).exit_code == 130
+    result = generate("--from", video.with_suffix(".json"), "-o", again)
+    assert result.exit_code == 0, result.output
+    assert "interrupted after 5 of 9 frames" in result.output
+    assert again.read_bytes() == video.read_bytes()
+    assert json.loads(again.with_suffix(".json").read_text("utf-8"))["frames"] == 5
+
+
+def test_a_video_that_was_cut_within_four_frames_is_made_again(
+    pipeline: Path, tmp_path: Path
+) -> None:
+    video, again = tmp_path / "frames", tmp_path / "again"
+    assert generate("red", "-o", video, "--model", pipeline).exit_code == 0
+    path = video.with_suffix(".json")
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "frames": 3}))
+    assert generate("--from", path, "-o", again).exit_code == 0
+    assert np.array_equal(frames_of(again), frames_of(video)[:3])
 
 
 def test_ctrl_c_before_the_first_frame_leaves_nothing(

@@ -20,10 +20,30 @@ def test_parts_are_counted_from_headers(model: Path) -> None:
     assert folder["tokenizer"].parameters() == 0
     assert "denoiser" not in folder and "text_encoder" in folder
     assert folder.config == {"conditions": ["fps", "noise_std"], "height": 64}
-    assert [path.name for path in folder.weight_files] == [
-        "diffusion_pytorch_model.safetensors",
-        "model.safetensors",
+
+
+def test_the_files_are_all_that_decides_what_the_model_makes(model: Path) -> None:
+    (model / "README.md").write_text("a model card decides nothing")
+    (model / "tokenizer" / "spiece.model").write_bytes(b"\0")
+    (model / "flow" / "stranger.bin").write_bytes(b"a pickle is never read")
+    assert [path.relative_to(model).as_posix() for path in read_model_folder(model).files] == [
+        "model_index.json",
+        "flow/config.json",
+        "flow/diffusion_pytorch_model.safetensors",
+        "tokenizer/spiece.model",
+        "tokenizer/tokenizer_config.json",
+        "text_encoder/config.json",
+        "text_encoder/model.safetensors",
     ]
+
+
+@pytest.mark.parametrize("kind", ["WanPipeline", None])
+def test_a_pipeline_of_another_kind_is_refused(model: Path, kind: str | None) -> None:
+    """It was once accepted, and then failed inside diffusers."""
+    path = model / "model_index.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "_class_name": kind}))
+    with pytest.raises(ValueError, match=f"is a {kind}; expected a StarFlowVPipeline"):
+        read_model_folder(model)
 
 
 def test_sharded_weights_are_found_by_their_index(model: Path) -> None:
@@ -71,13 +91,13 @@ def test_json_that_is_broken_is_named(model: Path, content: str) -> None:
         read_model_folder(model)
 
 
-def test_a_pickle_is_refused_with_the_command_that_converts_it(model: Path) -> None:
+def test_a_pickle_is_refused_with_the_function_that_converts_it(model: Path) -> None:
     pickle = model / "checkpoint.pth"
     pickle.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"starflow-v convert .*checkpoint\.pth"):
+    with pytest.raises(ValueError, match=r"checkpoint\.pth .*convert_released"):
         read_model_folder(pickle)
     (model / "model_index.json").unlink()
-    with pytest.raises(ValueError, match=r"no model_index\.json.*starflow-v convert"):
+    with pytest.raises(ValueError, match=r"no model_index\.json.*convert_released"):
         read_model_folder(model)
 
 

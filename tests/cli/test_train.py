@@ -1,3 +1,4 @@
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -6,6 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from starflow_v.cli.main import app
+from starflow_v.config import load_config
+from starflow_v.training.codec_settings import CodecSettings
+from starflow_v.training.flow_settings import FlowSettings
 
 COMMANDS = {
     "train": ("starflow_v.training.flow", "train_flow"),
@@ -40,7 +44,7 @@ def test_training_is_given_the_file_and_the_changes(
     command: tuple[str, list], config: Path
 ) -> None:
     name, calls = command
-    for changes in ([], ["trainer.steps=7", "optimizer.lr=1e-4", "data.folder=a=b"]):
+    for changes in ([], ["trainer.steps=7", "lr=1e-4", "trainer.folder=a=b"]):
         result = CliRunner().invoke(app, [name, str(config), *changes])
         assert result.exit_code == 0, result.output
         assert calls.pop() == (config, changes)
@@ -62,3 +66,25 @@ def test_a_missing_configuration_is_refused(command: tuple[str, list], tmp_path:
     result = CliRunner().invoke(app, [name, str(tmp_path / "none.yaml")])
     assert result.exit_code == 2 and not calls
     assert "none.yaml is not a file" in result.output
+
+
+def test_a_training_that_was_stopped_says_how_to_go_on(
+    command: tuple[str, list], config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, _ = command
+    module, function = COMMANDS[name]
+    monkeypatch.setattr(sys.modules[module], function, lambda *_: None)
+    result = CliRunner().invoke(app, [name, str(config)])
+    assert (result.exit_code, result.output) == (0, "stopped; start again to resume\n")
+
+
+@pytest.mark.parametrize(
+    ("schema", "example"), [(FlowSettings, "embedded"), (CodecSettings, "embedded_vae")]
+)
+def test_the_changes_that_the_help_suggests_exist(schema: type, example: str) -> None:
+    help_text = CliRunner().invoke(app, ["train", "--help"]).output
+    suggested = re.findall(r"[a-z.]+=[\w-]+", help_text)
+    assert suggested == ["lr=1e-3", "trainer.steps=1000"]
+    configs = Path(__file__).parents[2] / "configs"
+    settings = load_config(schema, configs / f"{example}.yaml", suggested)
+    assert (settings.lr, settings.trainer.steps) == (1e-3, 1000)

@@ -106,7 +106,7 @@ def test_a_fresh_block_is_the_identity() -> None:
 
 
 def test_in_half_precision_parameters_are_clipped_in_full() -> None:
-    """tanh was taken in bfloat16: two thirds of the digits that the last layer gave were lost."""
+    """tanh was taken in bfloat16 and its rounding raised with it."""
     block = FlowBlock(CHANNELS, 20, layers=1, head_dim=20)
     raw = torch.linspace(-9, 9, 2 * CHANNELS).bfloat16()
     with torch.no_grad():

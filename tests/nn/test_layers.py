@@ -26,7 +26,7 @@ def test_rms_norm_survives_squares_beyond_half_precision(dtype: torch.dtype) -> 
 def test_rms_norm_heeds_weights_that_vanish_beside_one_in_half_precision(
     dtype: torch.dtype,
 ) -> None:
-    """1 + w was formed in the dtype of w, where 1 + 1/1024 and 1 - 1/8192 are 1 (in bfloat16)."""
+    """1 + w was formed in the dtype of w, where it is 1 for these weights."""
     x = torch.linspace(-3, 3, 64).repeat(4).to(dtype)
     norm, fresh = RMSNorm(256).to(dtype), RMSNorm(256).to(dtype)
     with torch.no_grad():

@@ -24,7 +24,7 @@ from starflow_v.text import (
 
 TinyEncoder = tuple[T5EncoderModel, PreTrainedTokenizerFast]
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "prompts.json").read_text("utf-8"))
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "prompts.json").read_text("utf-8"))
 WORDS = ["a big red circle moves up and left", "on a gray background", "make it snow"]
 
 

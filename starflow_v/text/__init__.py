@@ -1,0 +1,27 @@
+"""Text: captions and the conditions they carry, and the encoder that reads them.
+
+Read `captions` for what a model is told, `sizes` for aspect ratios, `encoding` for how a caption
+becomes embeddings, `words` for the embedded model's own small encoder.
+"""
+
+from starflow_v.text.captions import TASKS, Conditions, Task, wrap_caption
+from starflow_v.text.encoding import Tokenizer, embed_tokens, encode_captions, tokenize
+from starflow_v.text.sizes import ASPECT_RATIOS, nearest_aspect_ratio, size_for
+from starflow_v.text.words import known_words, tiny_text_encoder, unknown_words
+
+__all__ = [
+    "ASPECT_RATIOS",
+    "TASKS",
+    "Conditions",
+    "Task",
+    "Tokenizer",
+    "embed_tokens",
+    "encode_captions",
+    "known_words",
+    "nearest_aspect_ratio",
+    "size_for",
+    "tiny_text_encoder",
+    "tokenize",
+    "unknown_words",
+    "wrap_caption",
+]
