@@ -22,8 +22,10 @@ VARIANTS = {  # name -> (arguments, rows and columns of tokens)
     "no text": ({"text_dim": None}, (2, 1)),
     "one block": ({"shallow_layers": ()}, (2, 2)),
 }
+SEEDS = (0, 1)
 WITH_TEXT = [name for name, (arguments, _) in VARIANTS.items() if "text_dim" not in arguments]
-
+KINDS = {f"{name}, seed {seed}": (name, seed) for name in VARIANTS for seed in SEEDS}
+KINDS_WITH_TEXT = {key: kind for key, kind in KINDS.items() if kind[0] in WITH_TEXT}
 
 Make = Callable[..., nn.Module]
 """Makes a tiny model: `seed`, `dtype`, and arguments of its class that differ from ours."""
@@ -85,23 +87,23 @@ def text() -> Tensor:
     return draw(BATCH, TEXT_LENGTH, TEXT_DIM, seed=1)
 
 
-@pytest.fixture(scope="session", params=VARIANTS)
+@pytest.fixture(scope="session", params=KINDS)
 def case(request: pytest.FixtureRequest, make_flow: Make, text: Tensor) -> SimpleNamespace:
     """A flow of every kind, with latents `x`, their `z` and text that fit it."""
-    return make_case(request.param, make_flow, text)
+    return make_case(*KINDS[request.param], make_flow, text)
 
 
-@pytest.fixture(scope="session", params=WITH_TEXT)
+@pytest.fixture(scope="session", params=KINDS_WITH_TEXT)
 def text_case(request: pytest.FixtureRequest, make_flow: Make, text: Tensor) -> SimpleNamespace:
     """The same for flows with text only."""
-    return make_case(request.param, make_flow, text)
+    return make_case(*KINDS[request.param], make_flow, text)
 
 
-def make_case(name: str, make_flow: Make, text: Tensor) -> SimpleNamespace:
+def make_case(name: str, seed: int, make_flow: Make, text: Tensor) -> SimpleNamespace:
     arguments, (rows, columns) = VARIANTS[name]
-    flow = make_flow(seed=list(VARIANTS).index(name), **arguments)
+    flow = make_flow(seed=list(VARIANTS).index(name) + 100 * seed, **arguments)
     patch = flow.config["patch_size"]
-    x = draw(BATCH, FRAMES, CHANNELS, rows * patch, columns * patch, seed=2)
+    x = draw(BATCH, FRAMES, CHANNELS, rows * patch, columns * patch, seed=2 + 100 * seed)
     has_text = name in WITH_TEXT
     words, null_text = (text, text.flip(0)) if has_text else (None, None)
     with torch.no_grad():

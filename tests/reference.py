@@ -206,16 +206,16 @@ class Model(NamedTuple):
     def _attention(self, name: str, x: Tensor, angles: Tensor, attends: Attends) -> Tensor:
         d = self.arguments["head_dim"]
         q, k, v = self._linear(f"{name}.qkv", self._layer_norm(f"{name}.norm", x)).chunk(3, dim=-1)
-        rows = []
-        for slot in range(len(x)):
-            keys, heads = attends(slot), []
-            for h in range(0, x.shape[1], d):
-                query = rotate(q[slot : slot + 1, h : h + d], angles[slot : slot + 1])
-                key = rotate(k[keys, h : h + d], angles[keys])
-                attention = ((key @ query[0]) / math.sqrt(d)).softmax(0)
-                heads.append(attention @ v[keys, h : h + d])
-            rows.append(torch.cat(heads))
-        return self._linear(f"{name}.proj", torch.stack(rows))
+        heads = []
+        for h in range(0, x.shape[1], d):
+            query, key = rotate(q[:, h : h + d], angles), rotate(k[:, h : h + d], angles)
+            rows = []
+            for slot in range(len(x)):
+                seen = attends(slot)
+                attention = (key[seen] @ query[slot] / math.sqrt(d)).softmax(0)
+                rows.append(attention @ v[seen, h : h + d])
+            heads.append(torch.stack(rows))
+        return self._linear(f"{name}.proj", torch.cat(heads, dim=1))
 
     def _angles(self, length: int, count: int) -> Tensor:
         """Each slot's angles (slots, d/2): those of its row, its column, its time."""

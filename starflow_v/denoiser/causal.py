@@ -203,12 +203,10 @@ class CausalDenoiser(ModelMixin, ConfigMixin):
         query = torch.cat((frame.new_zeros(length), frame))[:, None]
         key = torch.cat((frame.new_full((length,), -1), frame))
         recent = (key < 0) | (key > query - self.config["window"])
+        rest = len(self.transformer.layers) - self.lookahead
         masks: list[Mask] = []
-        for ahead, layers in (
-            (1, self.lookahead),
-            (0, len(self.transformer.layers) - self.lookahead),
-        ):
-            if layers:
+        for ahead, layers in ((1, self.lookahead), (0, rest)):
+            if layers:  # a mask is large: those of no layer are not made
                 masks += [Mask(allowed=recent & (key <= query + ahead))] * layers
         return masks
 

@@ -91,6 +91,7 @@ class Mp4Sink:
         stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": str(crf)})
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         context = stream.codec_context
+        context.thread_count = 1  # the same frames give the same file, byte for byte
         context.color_primaries = ColorPrimaries.BT709
         context.color_trc = ColorTrc.IEC61966_2_1
         context.colorspace = Colorspace.ITU709
