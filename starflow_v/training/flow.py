@@ -44,6 +44,7 @@ from starflow_v.text import (
 )
 from starflow_v.training.engine.muon import Muon
 from starflow_v.training.engine.recipe import Part, Share
+from starflow_v.training.engine.state import module_state, restore_module
 from starflow_v.training.engine.trainer import Trainer
 from starflow_v.training.flow_report import (
     held_out_captions,
@@ -112,6 +113,8 @@ class FlowRecipe:
         self.flow = StarFlowModel(**shared, **shape)
         places = {key: shape[key] for key in ("patch_size", "reference_size")}
         self.denoiser = CausalDenoiser(**shared, **places, **asdict(settings.denoiser))
+        if settings.initialize is not None:
+            self._initialize(settings.initialize)
         self.parts: Mapping[str, Part] = {
             "flow": self._part(self.flow, self._matrix_optimizer(self.flow, settings.lr)),
             "text_encoder": self._part(
@@ -121,6 +124,17 @@ class FlowRecipe:
                 self.denoiser, self._matrix_optimizer(self.denoiser, settings.denoiser_lr)
             ),
         }
+
+    def _initialize(self, folder: str) -> None:
+        """Begin with the weights of a pipeline of the same shape and vocabulary."""
+        start = StarFlowVPipeline.from_pretrained(folder)
+        if start.tokenizer.get_vocab() != self.tokenizer.get_vocab():
+            raise ValueError(
+                f"{folder} reads other words than this run: its tokenizer has "
+                f"{len(start.tokenizer)} tokens, this one {len(self.tokenizer)}"
+            )
+        for name in ("flow", "text_encoder", "denoiser"):
+            restore_module(getattr(self, name), module_state(getattr(start, name)))
 
     @cached_property
     def cache(self) -> LatentCache:

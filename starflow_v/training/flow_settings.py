@@ -84,6 +84,8 @@ class FlowSettings:
     trainer: TrainerSettings
     vae: str
     """Folder of the trained VAE."""
+    initialize: str | None = None
+    """Folder of a pipeline whose weights a new run begins with; its shapes must be the same."""
     data: SceneData = field(default_factory=SceneData)
     flow: FlowShape = field(default_factory=FlowShape)
     denoiser: DenoiserShape = field(default_factory=DenoiserShape)

@@ -170,3 +170,16 @@ def test_a_checkpoint_exports_what_the_run_exports(config, tmp_path):
     ).read_bytes()
     with pytest.raises(ValueError, match="not empty"):
         export_checkpoint(checkpoint, tmp_path / "pipeline")
+
+
+def test_a_run_begins_with_the_weights_of_a_pipeline(config, tmp_path):
+    exported = train_flow(config)
+    changes = [f"initialize={exported}"]
+    recipe = FlowRecipe(load_config(FlowSettings, config, changes))
+    start = StarFlowVPipeline.from_pretrained(exported)
+    for name in ("flow", "denoiser", "text_encoder"):
+        expected = getattr(start, name).state_dict()
+        for key, value in getattr(recipe, name).state_dict().items():
+            assert_close(value, expected[key].float())
+    with pytest.raises(ValueError, match="deep.block.input"):
+        FlowRecipe(load_config(FlowSettings, config, [*changes, "flow.deep_width=48"]))
