@@ -181,5 +181,5 @@ def test_a_run_begins_with_the_weights_of_a_pipeline(config, tmp_path):
         expected = getattr(start, name).state_dict()
         for key, value in getattr(recipe, name).state_dict().items():
             assert_close(value, expected[key].float())
-    with pytest.raises(ValueError, match="deep.block.input"):
+    with pytest.raises(ValueError, match=r"deep\.block\.input"):
         FlowRecipe(load_config(FlowSettings, config, [*changes, "flow.deep_width=48"]))
