@@ -19,6 +19,10 @@ from starflow_v.data.video_io.sound import SoundTrack
 SMALL = 256 * 256
 """Pictures of fewer pixels cost next to nothing, so they are kept nearly as they are."""
 
+REPEATABLE = {"x264-params": "mbtree=0"}
+"""The same frames give the same file: x264's macroblock tree now and then gives small pictures
+other bits."""
+
 
 class Mp4Sink:
     """Encodes each frame as it comes; memory does not grow with the clip.
@@ -88,10 +92,10 @@ class Mp4Sink:
 
     def _add_stream(self, height: int, width: int) -> VideoStream:
         crf = self._crf if self._crf is not None else (12 if height * width < SMALL else 18)
-        stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": str(crf)})
+        options = {"crf": str(crf), **REPEATABLE}
+        stream = self._container.add_stream("libx264", rate=self._rate, options=options)
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         context = stream.codec_context
-        context.thread_count = 1  # the same frames give the same file, byte for byte
         context.color_primaries = ColorPrimaries.BT709
         context.color_trc = ColorTrc.IEC61966_2_1
         context.colorspace = Colorspace.ITU709
