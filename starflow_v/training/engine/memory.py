@@ -1,8 +1,8 @@
 """Keeping freed memory in the process, which glibc otherwise hands back at once.
 
 A training step on a CPU allocates and frees the same large tensors again and again. glibc maps each
-of them from the kernel and unmaps it when it is freed, so that the kernel clears every page anew:
-a fifth of a step of the embedded flow. Kept in the heap, the pages are used again.
+of them from the kernel and unmaps it when it is freed, so that the kernel clears every page anew.
+Kept in the heap, the pages are used again.
 """
 
 import ctypes
