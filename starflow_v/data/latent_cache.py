@@ -53,7 +53,6 @@ def build_shards(
     encode: Callable[[int], Encoded],
     *,
     fingerprint: str,
-    processes: tuple[int, int] = (0, 1),
 ) -> int:
     """Write the shards of a bucket that are missing.
 
@@ -63,16 +62,14 @@ def build_shards(
         count: number of shards.
         encode: makes shard i, a pure function of i.
         fingerprint: says what the latents depend on, see `check_fingerprint`.
-        processes: (rank, world size): each process makes its share.
 
     Returns:
         How many shards were written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     check_fingerprint(folder, fingerprint)
-    rank, world = processes
     written = 0
-    for index in range(rank, count, world):
+    for index in range(count):
         path = shard_path(folder, bucket, index)
         if path.exists():
             continue

@@ -156,15 +156,6 @@ def train_codec(config: str | Path, overrides: Sequence[str] = ()) -> Path | Non
     return _export(trainer) if finished else None
 
 
-def export_codec(config: str | Path, overrides: Sequence[str] = ()) -> Path:
-    """Export the newest checkpoint of a run that may still be going on; returns the VAE's
-    folder."""
-    trainer = _trainer(config, overrides)
-    if not trainer.resume():
-        raise ValueError(f"no checkpoint in {trainer.checkpoints}: train first")
-    return _export(trainer)
-
-
 def _trainer(config: str | Path, overrides: Sequence[str]) -> Trainer[CodecBatch]:
     settings = load_config(CodecSettings, config, overrides)
     return Trainer(CodecRecipe(settings), settings.trainer, description=to_dictionary(settings))

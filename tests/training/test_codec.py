@@ -14,9 +14,10 @@ from starflow_v.config import load_config
 from starflow_v.data.scenes import SceneStream
 from starflow_v.training.autoencoder import Autoencoder, AutoencoderSettings, latent_statistics
 from starflow_v.training.clips import HARD_SHAPES, held_out_clips, sample_hard
-from starflow_v.training.codec import CodecRecipe, export_codec, train_codec
+from starflow_v.training.codec import CodecRecipe, train_codec
 from starflow_v.training.codec_settings import CodecSettings
 from starflow_v.training.engine.recipe import Share
+from starflow_v.training.export import export_checkpoint
 from starflow_v.training.reconstruction import detail_mask, psnr, reconstruction_loss
 from starflow_v.vae import codec_for
 
@@ -129,12 +130,15 @@ def test_trains_exports_and_resumes(tmp_path: Path) -> None:
     assert latents.shape == (4, 3, 6, 2, 2)
     assert 0.3 < latents.std() < 3
     assert (tmp_path / "samples/step-00000006/clips.png").is_file()
-    assert export_codec(CONFIG, overrides) == folder
+    checkpoint = tmp_path / "checkpoints" / "step-00000006"
+    weights = "diffusion_pytorch_model.safetensors"
+    again = export_checkpoint(checkpoint, tmp_path / "again")
+    assert (again / weights).read_bytes() == (folder / weights).read_bytes()
 
 
 def test_export_needs_a_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no checkpoint in"):
-        export_codec(CONFIG, [*TINY, f"trainer.folder={tmp_path}"])
+    with pytest.raises(ValueError, match="is no checkpoint"):
+        export_checkpoint(tmp_path / "nothing", tmp_path / "vae")
 
 
 def test_decoder_alone_goes_on_and_latents_stay(tmp_path: Path) -> None:
