@@ -22,8 +22,8 @@ def weights_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def environment(model: Path, *, device: str, dtype: str, seed: int) -> dict[str, Any]:
-    """Versions, machine and weights."""
+def environment(model: Path | None, *, device: str, dtype: str, seed: int) -> dict[str, Any]:
+    """Versions, machine and weights (of no model: None)."""
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"],
         cwd=Path(__file__).parent,
@@ -43,7 +43,7 @@ def environment(model: Path, *, device: str, dtype: str, seed: int) -> dict[str,
         "threads": torch.get_num_threads(),
         "seed": seed,
         "commit": commit.stdout.strip() or None,
-        "weights_sha256": weights_hash(model),
+        "weights_sha256": None if model is None else weights_hash(model),
     }
 
 

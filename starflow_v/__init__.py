@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from diffusers import ModelMixin as ModelMixin
 
+    from starflow_v.baselines.causal_velocity import CausalVelocityModel as CausalVelocityModel
+    from starflow_v.baselines.pipeline import (
+        StarFlowVFlowMatchingPipeline as StarFlowVFlowMatchingPipeline,
+    )
     from starflow_v.denoiser import CausalDenoiser as CausalDenoiser
     from starflow_v.denoiser import ScoreDenoiser as ScoreDenoiser
     from starflow_v.flow.affine import AffineParams as AffineParams
@@ -23,7 +27,11 @@ if TYPE_CHECKING:
     from starflow_v.flow.solver import SequentialSolver as SequentialSolver
     from starflow_v.flow.starflow import StarFlowModel as StarFlowModel
     from starflow_v.flow.window import ContextWindow as ContextWindow
-    from starflow_v.pipelines.base import StarFlowVPipelineOutput as StarFlowVPipelineOutput
+    from starflow_v.pipelines.extension import StarFlowVExtendPipeline as StarFlowVExtendPipeline
+    from starflow_v.pipelines.image_to_video import (
+        StarFlowVImageToVideoPipeline as StarFlowVImageToVideoPipeline,
+    )
+    from starflow_v.pipelines.output import StarFlowVPipelineOutput as StarFlowVPipelineOutput
     from starflow_v.pipelines.text_to_video import StarFlowVPipeline as StarFlowVPipeline
     from starflow_v.vae import PatchCodec as PatchCodec
 
@@ -40,7 +48,11 @@ _PUBLIC = {
     "ScoreDenoiser": "starflow_v.denoiser",
     "PatchCodec": "starflow_v.vae",
     "StarFlowVPipeline": "starflow_v.pipelines.text_to_video",
-    "StarFlowVPipelineOutput": "starflow_v.pipelines.base",
+    "StarFlowVImageToVideoPipeline": "starflow_v.pipelines.image_to_video",
+    "StarFlowVExtendPipeline": "starflow_v.pipelines.extension",
+    "StarFlowVPipelineOutput": "starflow_v.pipelines.output",
+    "CausalVelocityModel": "starflow_v.baselines.causal_velocity",
+    "StarFlowVFlowMatchingPipeline": "starflow_v.baselines.pipeline",
     "ModelMixin": "diffusers",
 }
 

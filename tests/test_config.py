@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from starflow_v.config import load_config, to_dictionary, to_yaml
+from starflow_v.config import from_dictionary, load_config, one_of, to_dictionary, to_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,3 +111,52 @@ def test_wrong_file(tmp_path: Path, text: str, message: str) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no configuration file"):
         load_config(Outer, tmp_path / "nothing.yaml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    fps: int = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files(Source):
+    folder: str
+    workers: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made(Source):
+    count: int = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    data: Source = field(default_factory=Made, metadata=one_of(Files, Made))
+
+
+def test_the_keys_that_are_given_choose_the_dataclass(tmp_path: Path) -> None:
+    path = written(tmp_path, "data: {folder: videos}\n")
+    files = load_config(Chosen, path, ["data.fps=16", "data.workers=3"])
+    assert files == Chosen(data=Files(folder="videos", workers=3, fps=16))
+    assert from_dictionary(Chosen, to_dictionary(files)) == files
+    assert load_config(Chosen, None, ["data.count=3"]) == Chosen(data=Made(count=3))
+    assert load_config(Chosen) == Chosen(data=Made())
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.foldr=a", "unknown configuration key 'data.foldr': did you mean data.folder?"),
+        ("data.workers=2", "'data.workers' goes with data.folder; known here: fps, count"),
+        (
+            "data={folder: a, count: 2}",
+            "'data.count' does not go with the others; known here: fps, folder",
+        ),
+        ("data={folder: a, worker: 2}", "did you mean data.workers"),
+        ("data={folder: a, fps: x}", "does not fit"),
+    ],
+)
+def test_keys_of_another_dataclass_are_refused(override: str, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        load_config(Chosen, None, [override])
+    assert message in str(caught.value)

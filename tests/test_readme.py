@@ -21,7 +21,8 @@ def blocks(language: str) -> list[str]:
 
 def commands() -> list[list[str]]:
     """The arguments of every `starflow-v` in the README, without the comments after them."""
-    lines = [shlex.split(line, comments=True) for text in blocks("sh") for line in text.split("\n")]
+    text = "".join(blocks("sh")).replace("\\\n", " ")
+    lines = [shlex.split(line, comments=True) for line in text.split("\n")]
     return [words[1:] for words in lines if words[:1] == ["starflow-v"]]
 
 

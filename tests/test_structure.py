@@ -19,16 +19,19 @@ LAYERS = (
     "nn",
     "flow",
     "denoiser",
+    "parallel",
     "text",
     "data.video_io",
+    "data.pixels",
     "vae",
     "sampling",
     "pipelines",
     "checkpoints",
+    "planner",
     "data",
     "evaluation",
-    "training",
     "baselines",
+    "training",
     "cli",
 )
 BORDERS = {  # a foreign library -> the one place that knows it
@@ -37,6 +40,10 @@ BORDERS = {  # a foreign library -> the one place that knows it
     "av": "data.video_io",
     "decord": "data.video_io",
     "accelerate": "training.engine.trainer",
+    "peft": "training.lora",
+    "ot": "baselines.transport",
+    "scipy": "baselines.transport",
+    "torchdiffeq": "baselines.integrators",
 }
 LONGEST_FILE = 350
 

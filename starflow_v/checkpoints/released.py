@@ -1,81 +1,37 @@
-"""The layout of the released STARFlow and STARFlow-V checkpoints.
+"""Released state dicts <-> our models, in memory.
 
-A table of names and nothing more. Every key of a released state dict is the name of one of our
-parameters, or of a buffer that carries no weights and is dropped; any other key is an error.
+    flow, denoiser = convert_released(state_dict, arguments)
+    state_dict = export_released(flow, denoiser)
+
+The names are in `names`, the arguments in `arguments`; `folder` converts what does not fit in
+memory.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from starflow_v.checkpoints.arguments import released_models
+from starflow_v.checkpoints.names import DEAD_BUFFERS, denoiser_names, flow_names, names_of
 from starflow_v.denoiser import CausalDenoiser
 from starflow_v.flow.starflow import StarFlowModel
 
-DEAD_BUFFERS = re.compile(
-    r"(blocks\.\d+\.|learnable_self_denoiser\.)attn_mask|var|feat_rope\.freqs_(cos|sin)"
-)
-"""Keys of a released checkpoint that carry no weights."""
+__all__ = [
+    "DEAD_BUFFERS",
+    "check_keys",
+    "convert_released",
+    "denoiser_names",
+    "export_released",
+    "flow_names",
+    "released_models",
+]
 
-_NAMES = {
-    "start": "sos_embed",
-    "input": "proj_in",
-    "text_input": "proj_txt",
-    "output": "proj_out",
-    "norm": "final_norm",
-    "transformer.layers": "attn_blocks",
-}
-"""The parts of a block and of the denoiser: our name, the released one."""
-
-_LAYER_NAMES = {"mlp.up": "mlp.main.0", "mlp.down": "mlp.main.2"}
-"""The same for what differs inside a transformer layer."""
-
-_FIXED: dict[str, object] = {
-    "rope": True,
-    "sos": True,
-    "cond_top_only": True,
-    "use_softplus": True,
-    "use_final_norm": True,
-    "use_bias": True,
-    "seq_order": "L2R",
-}
-"""Arguments that would mean another architecture if they had another value."""
-
-_FIXED_IN_VIDEO: dict[str, object] = {"temporal_causal": 2, "shallow_block_local": True}
-"""The same where there is more than one frame: an image model has `temporal_causal` 0."""
-
-_OFF: dict[str, object] = {
-    "hf_style_rope": False,
-    "norm_type": "layer_norm",
-    "num_heads": None,
-    "num_kv_heads": None,
-    "use_qk_norm": False,
-    "use_post_norm": False,
-    "use_swiglu": False,
-    "use_mm_attn": False,
-    "use_pretrained_lm": None,
-    "local_attn_window": None,
-    "noise_embed_denoiser": False,
-}
-"""Options that no released checkpoint uses, and their defaults; 0 and null mean the default."""
-
-_REQUIRED = (
-    "in_channels",
-    "patch_size",
-    "channels",
-    "num_blocks",
-    "layers_per_block",
-    "head_dim",
-    "soft_clip",
-)
-"""Arguments without which there is no model."""
-
-_EVERY_FRAME = 10_000
-"""The denoiser's window where the arguments say null."""
+SHOWN = 4
+"""How many problems of each kind are listed."""
 
 
 def convert_released(
@@ -96,143 +52,101 @@ def convert_released(
             asks for an architecture that was never released.
     """
     flow, denoiser = released_models(arguments)
-    tables = [(flow, flow_names(flow))]
-    if denoiser is not None:
-        tables.append((denoiser, denoiser_names(denoiser)))
-    weights = {key: t for key, t in state_dict.items() if not DEAD_BUFFERS.fullmatch(key)}
-    _check_keys(weights, tables)
-    for model, names in tables:
-        own = {ours: weights[theirs] for ours, theirs in names.items()}
+    models = [model for model in (flow, denoiser) if model is not None]
+    check_keys(state_dict, models)
+    for model in models:
+        own = {ours: state_dict[theirs] for ours, theirs in names_of(model).items()}
         model.load_state_dict(own, strict=True, assign=True)
         model.requires_grad_(True)
         model.eval()
     return flow, denoiser
 
 
-def released_models(arguments: Mapping[str, Any]) -> tuple[StarFlowModel, CausalDenoiser | None]:
-    """The models that a released checkpoint's arguments describe, without memory (on meta)."""
-    _check_arguments(arguments)
-    width, layers = arguments["channels"], _layers(arguments)
-    text_dim = arguments["txt_dim"] or None
-    shared = {
-        "in_channels": arguments["in_channels"],
-        "patch_size": arguments["patch_size"],
-        "head_dim": arguments["head_dim"],
-        "reference_size": float(_reference_size(arguments)),
+def export_released(
+    flow: StarFlowModel | None, denoiser: CausalDenoiser | None = None
+) -> dict[str, Tensor]:
+    """The parameters of our models under their released names, on the CPU.
+
+    The inverse of `convert_released`, up to the dead buffers, which the released code makes anew.
+    Tensors that are on the CPU already are not copied.
+
+    Args:
+        flow: the flow; `None` for the denoiser alone.
+        denoiser: the denoiser; `None` for the flow alone.
+
+    Raises:
+        ValueError: if there is no model, or the released code would compute something else with
+            the same parameters (groups of tokens, a model without text).
+    """
+    models = [model for model in (flow, denoiser) if model is not None]
+    if not models:
+        raise ValueError("there is nothing to export: give a flow, a denoiser, or both")
+    if flow is not None:
+        _refuse_other_flows(flow)
+    if denoiser is not None:
+        _warn_of_other_denoisers(denoiser)
+    return {
+        theirs: weights[ours].detach().cpu()
+        for model, weights in ((model, model.state_dict()) for model in models)
+        for ours, theirs in names_of(model).items()
     }
-    with torch.device("meta"):
-        flow = StarFlowModel(
-            **shared,
-            shallow_width=width,
-            deep_width=arguments.get("top_block_channels") or width,
-            shallow_layers=layers[:-1],
-            deep_layers=layers[-1],
-            text_dim=text_dim,
-            soft_clip=float(arguments["soft_clip"]),
-        )
-        if not arguments.get("learnable_self_denoiser"):
-            return flow, None
-        denoiser = CausalDenoiser(
-            **shared,
-            width=width,
-            text_dim=text_dim if arguments.get("conditional_denoiser") else None,
-            window=arguments["denoiser_window"] or _EVERY_FRAME,
-        )
-    return flow, denoiser
 
 
-def flow_names(flow: StarFlowModel) -> dict[str, str]:
-    """Our name of every parameter of a flow -> its released name."""
-    deep = len(flow.shallow.blocks)
-    names = {}
-    for key in flow.state_dict():
-        shallow = re.fullmatch(r"shallow\.blocks\.(\d+)\.(.*)", key)
-        index, rest = shallow.groups() if shallow else (deep, key.removeprefix("deep.block."))
-        names[key] = f"blocks.{index}.{_released(rest)}"
-    return names
+def check_keys(got: Mapping[str, Tensor], models: Sequence[StarFlowModel | CausalDenoiser]) -> None:
+    """Refuse a checkpoint whose keys and shapes are not exactly those of the models.
 
-
-def denoiser_names(denoiser: CausalDenoiser) -> dict[str, str]:
-    """Our name of every parameter of a denoiser -> its released name."""
-    return {key: f"learnable_self_denoiser.{_released(key)}" for key in denoiser.state_dict()}
-
-
-def _released(name: str) -> str:
-    """The released name of a parameter inside a block or the denoiser."""
-    for ours, theirs in _NAMES.items():
-        if name == ours or name.startswith(f"{ours}."):
-            name = theirs + name.removeprefix(ours)
-            break
-    for ours, theirs in _LAYER_NAMES.items():
-        name = name.replace(f".{ours}.", f".{theirs}.")
-    return name
-
-
-def _check_arguments(arguments: Mapping[str, Any]) -> None:
-    _check_text(arguments)
-    needed = [*_REQUIRED, "txt_dim"]
-    needed += [] if arguments.get("pt_seq_len") else ["img_size"]
-    needed += ["denoiser_window"] if arguments.get("learnable_self_denoiser") else []
-    missing = [name for name in needed if name not in arguments]
-    if missing:
-        raise ValueError(f"the released model's arguments lack {', '.join(missing)}")
-    image = not arguments.get("temporal_causal", True)
-    for name, value in (_FIXED if image else _FIXED | _FIXED_IN_VIDEO).items():
-        _check_argument(name, arguments.get(name, value), value)
-    for name, value in _OFF.items():
-        _check_argument(name, arguments.get(name) or value, value)
-
-
-def _check_argument(name: str, got: object, expected: object) -> None:
-    if got != expected:
-        raise ValueError(
-            f"{name}={got!r} is not supported: no released checkpoint has it; expected {expected!r}"
-        )
-
-
-def _check_text(arguments: Mapping[str, Any]) -> None:
-    if not arguments.get("txt_size"):
-        raise ValueError(
-            "a released model without text (txt_size missing or 0) cannot be converted: its rotary "
-            "positions have two axes, row and column, where those of this layout have a third one"
-        )
-
-
-def _reference_size(arguments: Mapping[str, Any]) -> int:
-    """R of the rotary positions: the side, in tokens, of what the model was first trained on."""
-    return arguments.get("pt_seq_len") or arguments["img_size"] // arguments["patch_size"]
-
-
-def _layers(arguments: Mapping[str, Any]) -> list[int]:
-    """The layers of each block; a single number counts for all blocks."""
-    layers, blocks = list(arguments["layers_per_block"]), arguments["num_blocks"]
-    if len(layers) not in (1, blocks):
-        raise ValueError(
-            f"layers_per_block={layers} does not fit num_blocks={blocks}: give one number for each "
-            "block, or a single one for all"
-        )
-    return layers * (blocks // len(layers))
-
-
-def _check_keys(
-    got: Mapping[str, Tensor], tables: Sequence[tuple[nn.Module, dict[str, str]]]
-) -> None:
+    Args:
+        got: tensors by their released names; those on meta do. Dead buffers are not looked at.
+        models: the models that the checkpoint is for; those on meta do.
+    """
     wanted = {
-        names[key]: tensor.shape
-        for model, names in tables
-        for key, tensor in model.state_dict().items()
+        theirs: tuple(weights[ours].shape)
+        for model, weights in ((model, model.state_dict()) for model in models)
+        for ours, theirs in names_of(model).items()
     }
-    problems = [*_listed("missing", wanted.keys() - got), *_listed("surplus", got.keys() - wanted)]
-    for key in sorted(got.keys() & wanted):
-        if got[key].shape != wanted[key]:
-            shapes = f"{tuple(got[key].shape)}, expected {tuple(wanted[key])}"
-            problems.append(f"{key} has shape {shapes}")
-    if problems:
-        more = f"; and {len(problems) - 8} more" if len(problems) > 8 else ""
+    given = {
+        key: tuple(tensor.shape) for key, tensor in got.items() if not DEAD_BUFFERS.fullmatch(key)
+    }
+    missing = [
+        f"missing key {key}: the file has none, the model {shape}"
+        for key, shape in sorted(wanted.items())
+        if key not in given
+    ]
+    surplus = [
+        f"surplus key {key}: the file has {shape}, the model none"
+        for key, shape in sorted(given.items())
+        if key not in wanted
+    ]
+    other = [
+        f"other shape of {key}: the file has {given[key]}, the model {wanted[key]}"
+        for key in sorted(given.keys() & wanted)
+        if given[key] != wanted[key]
+    ]
+    shown = [problem for kind in (missing, surplus, other) for problem in kind[:SHOWN]]
+    if shown:
+        count = len(missing) + len(surplus) + len(other)
+        shown += [f"and {count - len(shown)} more"] if count > len(shown) else []
+        raise ValueError("\n  ".join(["the checkpoint does not fit its configuration:", *shown]))
+
+
+def _refuse_other_flows(flow: StarFlowModel) -> None:
+    for name in ("shallow_groups", "deep_groups"):
+        if flow.config[name] is not None:
+            raise ValueError(
+                f"a flow with {name}={flow.config[name]} has no released layout: there every token "
+                "is predicted by itself, and the same weights would mean another model"
+            )
+    if flow.config["text_dim"] is None:
         raise ValueError(
-            f"the checkpoint does not fit its arguments: {'; '.join(problems[:8])}{more}"
+            "a flow without text has no released layout: its rotary positions have two axes there"
         )
 
 
-def _listed(kind: str, keys: Iterable[str]) -> list[str]:
-    return [f"{kind} key {key}" for key in sorted(keys)]
+def _warn_of_other_denoisers(denoiser: CausalDenoiser) -> None:
+    layers = denoiser.config["layers"]
+    if denoiser.lookahead != layers:
+        warnings.warn(
+            f"{denoiser.lookahead} of the denoiser's {layers} layers look ahead, in the released "
+            "code all do: there it will clean a little differently",
+            stacklevel=3,
+        )

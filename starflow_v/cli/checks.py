@@ -39,7 +39,7 @@ def check_wishes(wishes: Wishes, batches: Batches, model: ModelFolder) -> None:
     _check_stills(batches, frames)
     if config.keys() >= {"num_frames", "height", "width"}:
         own = (config["num_frames"], config["height"], config["width"])
-        _check_volume((frames or 1, *_size(wishes, model)), own)
+        _check_volume((frames or 1, *wished_size(wishes, model)), own)
 
 
 def _check_stills(batches: Batches, frames: int | None) -> None:
@@ -53,7 +53,7 @@ def _check_stills(batches: Batches, frames: int | None) -> None:
             )
 
 
-def _size(wishes: Wishes, model: ModelFolder) -> tuple[int, int]:
+def wished_size(wishes: Wishes, model: ModelFolder) -> tuple[int, int]:
     """(height, width) as the pipeline will choose them; refuses a ratio that is none."""
     height, width = model.config["height"], model.config["width"]
     if wishes.aspect_ratio is None:

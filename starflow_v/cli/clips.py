@@ -4,40 +4,45 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starflow_v.cli.given import GivenFile
 from starflow_v.cli.names import record_path
 from starflow_v.cli.planning import Target
 from starflow_v.cli.record import Record, versions, write_record
 from starflow_v.cli.settings import Settings, make_solver
+from starflow_v.cli.tasks import Start
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from starflow_v.cli.comparison import Comparison
     from starflow_v.data.video_io import VideoWriter
-    from starflow_v.pipelines.text_to_video import StarFlowVPipeline
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """What records say of where videos come from."""
 
+    task: str
+    given: dict[str, GivenFile]
     model: Path
     hashes: dict[str, str]
     command: str
 
 
 def make_batch(
-    pipe: StarFlowVPipeline,
+    start: Start,
     settings: Settings,
     batch: Sequence[Target],
     *,
     source: Source,
     overwrite: bool,
+    compare: bool,
     advance: Callable[[], object],
 ) -> list[tuple[Path, Record]]:
     """Makes the videos of `batch` side by side, each with its record beside it.
@@ -48,19 +53,28 @@ def make_batch(
     """
     started = time.perf_counter()
     with ExitStack() as stack:
-        stream = stack.enter_context(closing(_stream(pipe, settings, batch)))
+        stream = stack.enter_context(closing(_stream(start, settings, batch)))
         first = next(stream)
         writers = {
-            index: stack.enter_context(_open(target.video, settings.frame_rate, overwrite))
+            index: stack.enter_context(_open(target.video, start, settings, overwrite))
             for index, target in enumerate(batch)
             if target.video is not None
         }
-        wanted = {index: batch[index].frames or settings.num_frames for index in writers}
-        whole = _write_all(chain([first], stream), writers, wanted, advance)
+        wanted = {index: batch[index].frames or start.total_frames for index in writers}
+        comparisons = {
+            index: stack.enter_context(
+                _compare(writer.path, start, settings, wanted[index], overwrite)
+            )
+            for index, writer in writers.items()
+            if compare
+        }
+        whole = _write_all(chain([first], stream), writers, comparisons, wanted, advance)
     seconds = round(time.perf_counter() - started, 3)
     made = []
     for index, writer in writers.items():
         record = Record(
+            task=source.task,
+            given=source.given,
             settings=settings,
             batch=tuple(target.clip for target in batch),
             index=index,
@@ -70,6 +84,7 @@ def make_batch(
             command=source.command,
             seconds=seconds,
             frames=writer.frames_written,
+            total_frames=start.total_frames,
         )
         write_record(record, record_path(writer.path))
         made.append((writer.path, record))
@@ -79,13 +94,13 @@ def make_batch(
 
 
 def _stream(
-    pipe: StarFlowVPipeline, settings: Settings, batch: Sequence[Target]
+    start: Start, settings: Settings, batch: Sequence[Target]
 ) -> Generator[np.ndarray, None, None]:
     """Frames (B,f,H,W,3), float32 in [0,1]; a seed belongs to its clip, not to the batch."""
     import torch
 
-    yield from pipe.stream(
-        [target.clip.prompt for target in batch],
+    yield from start.stream(
+        prompt=[target.clip.prompt for target in batch],
         negative_prompt=settings.negative_prompt,
         height=settings.height,
         width=settings.width,
@@ -97,15 +112,27 @@ def _stream(
     )
 
 
-def _open(video: Path, frame_rate: int, overwrite: bool) -> VideoWriter:
+def _open(video: Path, start: Start, settings: Settings, overwrite: bool) -> VideoWriter:
     from starflow_v.data.video_io import VideoWriter
 
-    return VideoWriter(video, fps=frame_rate, overwrite=overwrite)
+    return VideoWriter(video, fps=settings.frame_rate, overwrite=overwrite, sound_from=start.sound)
+
+
+def _compare(
+    video: Path, start: Start, settings: Settings, total: int, overwrite: bool
+) -> AbstractContextManager[Comparison]:
+    from starflow_v.cli.comparison import open_comparison
+
+    assert start.reference is not None, "only commands with something given can compare"
+    return open_comparison(
+        video, start.reference, total=total, fps=settings.frame_rate, overwrite=overwrite
+    )
 
 
 def _write_all(
     stream: Iterable[np.ndarray],
     writers: dict[int, VideoWriter],
+    comparisons: dict[int, Comparison],
     wanted: dict[int, int],
     advance: Callable[[], object],
 ) -> bool:
@@ -114,7 +141,10 @@ def _write_all(
         for frames in stream:
             pixels = (frames.clip(0, 1) * 255).round().astype("uint8")
             for index, writer in writers.items():
-                writer.write(pixels[index, : wanted[index] - writer.frames_written])
+                fresh = pixels[index, : wanted[index] - writer.frames_written]
+                writer.write(fresh)
+                if index in comparisons:
+                    comparisons[index].write(fresh)
             advance()
             if all(writer.frames_written == wanted[index] for index, writer in writers.items()):
                 break
@@ -124,5 +154,5 @@ def _write_all(
 
 
 def _what_is_left(made: Sequence[tuple[Path, Record]]) -> str:
-    parts = [f"{path} holds {r.frames} of {r.settings.num_frames} frames" for path, r in made]
+    parts = [f"{path} holds {r.frames} of {r.total_frames} frames" for path, r in made]
     return f"interrupted: {', '.join(parts)}"

@@ -39,7 +39,7 @@ def _describe_parts(model: ModelFolder) -> Iterator[tuple[str, dict[str, Any]]]:
     for part in model.components:
         facts = {"class": part.kind, "precision": list(part.dtypes)}
         yield part.name, {**facts, "parameters": part.parameters()}
-        if part.name == "flow":
+        if part.kind == "StarFlowModel":
             for half in ("shallow", "deep"):
                 yield f"flow.{half}", {**facts, "parameters": part.parameters(f"{half}.")}
 
@@ -109,10 +109,10 @@ def _sentences(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
             f"{tokens['frames']} latent frames",
         )
     if window["frames"] is not None:
-        yield (
-            "window",
-            f"{window['frames']} latent frames, then a restart with the last {window['overlap']}",
-        )
+        frames, overlap = window["frames"], window["overlap"]
+        if "extend" in (facts["tasks"] or []) and frames > 2:
+            frames, overlap = frames - 1, min(overlap, frames - 2)
+        yield "window", f"{frames} latent frames, then a restart with the last {overlap}"
     yield "text", f"up to {facts['text_length']} tokens"
     if facts["words"] is not None:
         yield "words", f"{len(facts['words'])}: {' '.join(facts['words'])}"

@@ -65,10 +65,13 @@ def is_usage(error: Exception) -> bool:
 
 
 def describe(error: Exception) -> str:
-    """What happened, in one paragraph."""
+    """What happened, in one paragraph; what this package itself says of a wrong use, line by
+    line."""
+    if is_usage(error):
+        return str(error)
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    elif is_usage(error) or isinstance(error, (OSError, CommandError)):
+    elif isinstance(error, (OSError, CommandError)):
         text = str(error)
     else:
         text = f"{type(error).__name__}: {error} (--debug shows where)"

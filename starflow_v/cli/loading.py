@@ -6,13 +6,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starflow_v.cli.memory import cache_storage
 from starflow_v.cli.model_folder import ModelFolder
+from starflow_v.cli.processes import this_process
 from starflow_v.cli.settings import Wishes
 
 if TYPE_CHECKING:
     import torch
 
-    from starflow_v.pipelines.text_to_video import StarFlowVPipeline
+    from starflow_v.pipelines.generation import GeneratingPipeline
+    from starflow_v.vae import Codec
 
 
 def embedded_model() -> Path:
@@ -22,31 +25,59 @@ def embedded_model() -> Path:
     return assets.embedded_model()
 
 
-def load_pipeline(folder: ModelFolder, wishes: Wishes) -> StarFlowVPipeline:
-    """The pipeline in `folder`, with the device, precision and threads that are wished for."""
+def load_pipeline(
+    folder: ModelFolder, wishes: Wishes, kind: type[GeneratingPipeline]
+) -> GeneratingPipeline:
+    """The model in `folder` as a pipeline, on the device, in the precision that is wished for."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     import torch
     from diffusers.utils import logging
 
-    from starflow_v import StarFlowVPipeline
-
     logging.disable_progress_bar()
     if wishes.threads is not None:
         torch.set_num_threads(wishes.threads)
-    device = _device(wishes.device)
+    device = find_device(wishes.device)
     dtype = wishes.dtype or ("float32" if device.type == "cpu" else "bfloat16")
-    pipe = StarFlowVPipeline.from_pretrained(folder.path, torch_dtype=getattr(torch, dtype))
+    pipe = _kind_for(folder, kind).from_pretrained(folder.path, torch_dtype=getattr(torch, dtype))
     pipe.set_progress_bar_config(disable=True)
+    if wishes.kv_dtype is not None:
+        pipe.set_cache_storage(cache_storage(wishes.kv_dtype))
     return pipe.to(device)
 
 
-def _device(name: str | None) -> torch.device:
-    """The device called `name`; the best there is for None."""
+def load_codec(folder: ModelFolder, device: str | None) -> Codec:
+    """The VAE of the model in `folder`, in float32, and nothing else of it."""
+    from starflow_v.planner.blueprint import VAES
+    from starflow_v.vae import codec_for
+
+    vae = VAES[folder["vae"].kind].from_pretrained(folder.path / "vae")
+    scale = folder.config.get("temporal_scale", 1.0)
+    return codec_for(vae.eval().to(find_device(device)), temporal_scale=scale)
+
+
+def _kind_for(folder: ModelFolder, kind: type[GeneratingPipeline]) -> type[GeneratingPipeline]:
+    """The pipeline's class: flow matching has one of its own, for videos of words alone."""
+    from starflow_v import StarFlowVFlowMatchingPipeline, StarFlowVPipeline
+
+    if folder.kind != StarFlowVFlowMatchingPipeline.__name__:
+        return kind
+    if kind is not StarFlowVPipeline:
+        raise ValueError(
+            f"the model {folder.path} was trained by flow matching and makes videos of words "
+            "alone: use `starflow-v generate`, or the model of a flow"
+        )
+    return StarFlowVFlowMatchingPipeline
+
+
+def find_device(name: str | None) -> torch.device:
+    """The device called `name`; for None the best there is, a GPU for each process."""
     import torch
 
     if name is None:
         cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+        if cuda:
+            return torch.device("cuda", this_process().local_index)
+        return torch.device("mps" if mps else "cpu")
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:

@@ -5,9 +5,15 @@ import sys
 import typer
 
 from starflow_v import __version__
+from starflow_v.cli.animate import animate
+from starflow_v.cli.cache import cache
+from starflow_v.cli.convert import convert
+from starflow_v.cli.decode import decode
 from starflow_v.cli.export import export
+from starflow_v.cli.extend import extend
 from starflow_v.cli.generate import generate
 from starflow_v.cli.info import info
+from starflow_v.cli.plan import plan
 from starflow_v.cli.train import train
 from starflow_v.cli.train_vae import train_vae
 
@@ -24,10 +30,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(generate)
+app.command()(animate)
+app.command()(extend)
+app.command()(decode)
 app.command()(info)
+app.command()(plan)
+app.command()(cache)
 app.command()(train)
 app.command("train-vae")(train_vae)
 app.command()(export)
+app.command()(convert)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ SETTINGS = (".json", ".model", ".txt")
 """Suffixes of configurations and of tokenizers' files."""
 OURS = "StarFlowV"
 """What the names of this package's pipelines begin with."""
-CONVERSION = "starflow_v.checkpoints.convert_released makes models of released checkpoints"
+CONVERSION = "starflow-v convert makes a folder of a released checkpoint"
 LARGEST_HEADER = 100_000_000
 """Bytes, the limit of the safetensors format."""
 

@@ -5,6 +5,7 @@ import unicodedata
 from pathlib import Path
 
 LONGEST_SLUG = 60
+LATENTS_SUFFIX = ".latents.safetensors"
 
 
 def slug(prompt: str) -> str:
@@ -26,6 +27,16 @@ def clip_name(prompt: str, seed: int, *, index: int | None = None) -> str:
     """
     parts = [f"{index:04d}" if index is not None else "", str(seed), slug(prompt)]
     return "-".join(part for part in parts if part) + ".mp4"
+
+
+def comparison_paths(video: Path) -> tuple[Path, Path]:
+    """The comparison beside a video, moving and still: same stem, `.compare.mp4` and `.png`."""
+    return video.with_suffix(".compare.mp4"), video.with_suffix(".compare.png")
+
+
+def latents_path(video: Path) -> Path:
+    """The clean latents beside a video that is being made: same stem, `.latents.safetensors`."""
+    return video.with_suffix(LATENTS_SUFFIX)
 
 
 def record_path(video: Path) -> Path:

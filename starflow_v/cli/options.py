@@ -1,4 +1,4 @@
-"""The options of `starflow-v generate`, each with its help."""
+"""The options of the commands that make videos, each with its help."""
 
 from enum import Enum
 from pathlib import Path
@@ -16,6 +16,14 @@ class SolverName(str, Enum):
     JACOBI = "jacobi"
 
 
+class CacheName(str, Enum):
+    """How keys and values are kept."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    INT8 = "int8"
+
+
 class DtypeName(str, Enum):
     """Precision of the networks."""
 
@@ -26,6 +34,27 @@ class DtypeName(str, Enum):
 
 Prompt = Annotated[
     str | None, typer.Argument(metavar="PROMPT", help="What the video shows.", show_default=False)
+]
+Image = Annotated[
+    Path | None,
+    typer.Argument(metavar="IMAGE", help="A file: what the video begins with.", show_default=False),
+]
+Video = Annotated[
+    Path | None,
+    typer.Argument(metavar="VIDEO", help="A file: the clip that goes on.", show_default=False),
+]
+Last = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="IMAGE", help="What the video ends with, for models that were trained for it."
+    ),
+]
+Compare = Annotated[
+    bool,
+    typer.Option(
+        "--compare",
+        help="Write what was given beside what was made, too: NAME.compare.mp4 and .compare.png.",
+    ),
 ]
 Output = Annotated[
     Path | None,
@@ -47,7 +76,10 @@ AspectRatio = Annotated[
     typer.Option(metavar="W:H", help="Such as 16:9, with the area of the model's default size."),
 ]
 Frames = Annotated[
-    int | None, typer.Option(min=1, help="Number of frames, 1 + 4k; default: the model's.")
+    int | None,
+    typer.Option(
+        min=1, help="Number of frames, 1 + 4k (to extend: new ones, 4k); default: the model's."
+    ),
 ]
 Fps = Annotated[int | None, typer.Option(min=1, help="Frames per second; default: the model's.")]
 Seed = Annotated[
@@ -61,6 +93,10 @@ Guidance = Annotated[
     ),
 ]
 Solver = Annotated[SolverName | None, typer.Option(help="Default: sequential, which is exact.")]
+Steps = Annotated[
+    int | None,
+    typer.Option(min=1, help="Euler steps a frame of a flow-matching model; default: the model's."),
+]
 Tolerance = Annotated[
     float | None,
     typer.Option(
@@ -80,6 +116,16 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Videos made side by side.")
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...; default: the best.")]
 Dtype = Annotated[
     DtypeName | None, typer.Option(help="Precision; default: float32 on cpu, else bfloat16.")
+]
+CacheDtype = Annotated[
+    CacheName | None,
+    typer.Option(
+        "--kv-dtype",
+        help="How keys and values are kept: fewer bytes are less exact; default: as computed.",
+    ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Go on though the estimate says that memory will not do.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 From = Annotated[

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from starflow_v.cli.names import clip_name, record_path
+from starflow_v.cli.names import clip_name, comparison_paths, record_path
 from starflow_v.cli.prompt_file import read_prompts
 from starflow_v.cli.record import Clip, Record
 
@@ -62,10 +62,12 @@ def plan_repeat(record: Record, output: Path | None) -> Batches:
     ]
 
 
-def refuse_taken(batches: Batches, *, overwrite: bool) -> None:
-    """A `ValueError` if a video or its record is there already, unless they may be replaced."""
+def refuse_taken(batches: Batches, *, overwrite: bool, compare: bool = False) -> None:
+    """A `ValueError` if a video or a file beside it is there already and may not be replaced."""
     videos = [target.video for batch in batches for target in batch if target.video is not None]
-    taken = [path for video in videos for path in (video, record_path(video)) if path.exists()]
+    beside = [comparison_paths(video) if compare else () for video in videos]
+    files = [(video, record_path(video), *more) for video, more in zip(videos, beside, strict=True)]
+    taken = [path for paths in files for path in paths if path.exists()]
     if taken and not overwrite:
         more = f" (and {len(taken) - 1} more)" if len(taken) > 1 else ""
         raise ValueError(

@@ -4,11 +4,12 @@ import hashlib
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from starflow_v import __version__
+from starflow_v.cli.given import GivenFile
 from starflow_v.cli.model_folder import ModelFolder
 from starflow_v.cli.settings import Settings
 
@@ -31,6 +32,10 @@ class Record:
     only the whole batch makes the clip again bit for bit.
     """
 
+    task: str
+    """The command that made it."""
+    given: dict[str, GivenFile]
+    """The files that it was made from."""
     settings: Settings
     batch: tuple[Clip, ...]
     index: int
@@ -43,13 +48,15 @@ class Record:
     seconds: float
     """From the first token to the last frame on the disk."""
     frames: int
-    """Frames in the file: fewer than `settings.num_frames` where making it was interrupted."""
+    """Frames in the file: fewer than `total_frames` where making it was interrupted."""
+    total_frames: int
+    """Frames of the whole video, those of a clip that goes on included."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.index < len(self.batch):
             raise ValueError(f"batch_index is {self.index} in a batch of {len(self.batch)}")
-        if not 1 <= self.frames <= self.settings.num_frames:
-            raise ValueError(f"frames is {self.frames} of {self.settings.num_frames}")
+        if not 1 <= self.frames <= self.total_frames:
+            raise ValueError(f"frames is {self.frames} of {self.total_frames}")
 
     @property
     def clip(self) -> Clip:
@@ -74,7 +81,9 @@ def write_record(record: Record, path: Path) -> None:
 def to_json(record: Record) -> dict[str, Any]:
     """The record as users read it: the clip's own prompt and seed first, settings flat."""
     return {
+        "task": record.task,
         **asdict(record.clip),
+        "given": {name: asdict(file) for name, file in record.given.items()},
         **asdict(record.settings),
         "model": {"path": record.model, "sha256": record.hashes},
         "versions": record.versions,
@@ -83,15 +92,25 @@ def to_json(record: Record) -> dict[str, Any]:
         "command": record.command,
         "seconds": record.seconds,
         "frames": record.frames,
+        "total_frames": record.total_frames,
     }
+
+
+def _settings(data: dict[str, Any]) -> dict[str, Any]:
+    """Those of a record; what it does not know yet has its default."""
+    known = [it.name for it in fields(Settings) if it.name in data or it.default is MISSING]
+    return {name: data[name] for name in known}
 
 
 def read_record(path: Path) -> Record:
     """The record in `path`; a `ValueError` says what is wrong with it."""
     try:
         data = json.loads(path.read_text("utf-8"))
+        given = {name: GivenFile(**file) for name, file in data.get("given", {}).items()}
         return Record(
-            settings=Settings(**{field.name: data[field.name] for field in fields(Settings)}),
+            task=data.get("task", "generate"),
+            given=given,
+            settings=Settings(**_settings(data)),
             batch=tuple(Clip(prompt=clip["prompt"], seed=clip["seed"]) for clip in data["batch"]),
             index=data["batch_index"],
             model=data["model"]["path"],
@@ -100,15 +119,16 @@ def read_record(path: Path) -> Record:
             command=data["command"],
             seconds=data["seconds"],
             frames=data["frames"],
+            total_frames=data.get("total_frames", data["num_frames"]),
         )
     except OSError as error:
         raise ValueError(f"the record {path} cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not a record of a generated video: {error}") from None
     except KeyError as error:
         raise ValueError(
             f"{path} is not a record of a generated video: it has no {error}; expected the .json "
-            "that `starflow-v generate` writes beside a video"
+            "that is written beside a video"
         ) from None
 
 

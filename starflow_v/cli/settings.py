@@ -6,12 +6,15 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from starflow_v.cli.tasks import Task
     from starflow_v.flow.solver import Solver
-    from starflow_v.pipelines.text_to_video import StarFlowVPipeline
+    from starflow_v.pipelines.generation import GeneratingPipeline
 
 T = TypeVar("T")
 
 JACOBI_BLOCK, JACOBI_TOLERANCE = 64, 1e-3
+EULER = "euler"
+"""The solver of a flow-matching model, which has no other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +29,12 @@ class Wishes:
     frame_rate: int | None = None
     guidance_scale: float | None = None
     solver: str | None = None
+    steps: int | None = None
     block_size: int | None = None
     tolerance: float | None = None
     device: str | None = None
     dtype: str | None = None
+    kv_dtype: str | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -49,13 +54,13 @@ class Settings:
     """Pixels."""
     width: int
     num_frames: int
-    """Pixel frames, 1 + 4k."""
+    """Pixel frames, 1 + 4k; where a clip goes on those after it, 4k."""
     frame_rate: int
     """Frames per second, of the file and in the caption."""
     guidance_scale: float
     """w of density guidance; 0 is conditional sampling."""
     solver: str
-    """sequential or jacobi."""
+    """sequential or jacobi; euler for a flow-matching model."""
     block_size: int | None
     """Tokens that jacobi solves together."""
     tolerance: float | None
@@ -64,39 +69,48 @@ class Settings:
     dtype: str
     threads: int
     """CPU threads."""
+    steps: int | None = None
+    """Euler steps a frame of a flow-matching model."""
+    kv_dtype: str | None = None
+    """How keys and values are kept; None: as computed."""
 
     def as_wishes(self) -> Wishes:
         """The same, to be made again."""
         return Wishes(**asdict(self))
 
 
-def settle(wishes: Wishes, pipe: StarFlowVPipeline) -> Settings:
-    """The wishes, with the defaults of the model that `pipe` holds and of this machine."""
+def settle(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> Settings:
+    """The wishes, with the defaults of the task, of the model in `pipe` and of this machine."""
     import torch
 
-    height, width = _size(wishes, pipe)
+    height, width = _size(wishes, pipe, task)
     defaults = pipe.defaults
-    jacobi = wishes.solver == "jacobi"
+    solver, steps = _solver(wishes, pipe)
+    jacobi = solver == "jacobi"
     return Settings(
         negative_prompt=wishes.negative_prompt,
         height=height,
         width=width,
-        num_frames=pipe.whole_frames(_or(wishes.num_frames, defaults.num_frames)),
+        num_frames=task.num_frames(pipe, wishes.num_frames),
         frame_rate=_or(wishes.frame_rate, defaults.frame_rate),
         guidance_scale=_or(wishes.guidance_scale, defaults.guidance_scale),
-        solver=wishes.solver or "sequential",
+        solver=solver,
+        steps=steps,
         block_size=_or(wishes.block_size, JACOBI_BLOCK) if jacobi else None,
         tolerance=_or(wishes.tolerance, JACOBI_TOLERANCE) if jacobi else None,
         device=str(pipe.device),
         dtype=str(pipe.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
+        kv_dtype=wishes.kv_dtype,
     )
 
 
-def make_solver(settings: Settings) -> Solver:
-    """The solver that the settings name."""
+def make_solver(settings: Settings) -> Solver | None:
+    """The solver that the settings name; None for Euler's steps, which are told by their number."""
     from starflow_v.flow.solver import JacobiSolver, SequentialSolver
 
+    if settings.solver == EULER:
+        return None
     if settings.solver == "sequential":
         return SequentialSolver()
     if settings.solver == "jacobi" and settings.block_size and settings.tolerance is not None:
@@ -107,12 +121,32 @@ def make_solver(settings: Settings) -> Solver:
     )
 
 
-def _size(wishes: Wishes, pipe: StarFlowVPipeline) -> tuple[int, int]:
+def _solver(wishes: Wishes, pipe: GeneratingPipeline) -> tuple[str, int | None]:
+    """The solver and its steps: of a flow or, if it has steps of its own, of flow matching."""
+    own = pipe.config.get("num_inference_steps")
+    if own is None:
+        if wishes.steps is not None:
+            raise ValueError(
+                f"--steps {wishes.steps} is for flow-matching models; this one is a flow, which "
+                "has no steps: --solver says how it is inverted"
+            )
+        return wishes.solver or "sequential", None
+    if wishes.solver not in (None, EULER):
+        raise ValueError(
+            f"--solver {wishes.solver} inverts a flow; this model was trained by flow matching: "
+            "--steps says how often it is evaluated"
+        )
+    return EULER, _or(wishes.steps, own)
+
+
+def _size(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> tuple[int, int]:
     """(height, width) in pixels."""
     defaults = pipe.defaults
-    if wishes.aspect_ratio is None:
-        return _or(wishes.height, defaults.height), _or(wishes.width, defaults.width)
-    return pipe.size_for(wishes.aspect_ratio)
+    if wishes.aspect_ratio is not None:
+        return pipe.size_for(wishes.aspect_ratio)
+    if wishes.height is None and wishes.width is None:
+        return task.size(pipe)
+    return _or(wishes.height, defaults.height), _or(wishes.width, defaults.width)
 
 
 def _or(wish: T | None, default: T) -> T:

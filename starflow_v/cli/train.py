@@ -18,14 +18,15 @@ Overrides = Annotated[
 
 @reports_failures
 def train(config: Config, overrides: Overrides = None, debug: Debug = False) -> None:
-    """Train a flow and its denoiser; start again to resume.
+    """Train a flow and its denoiser (or what `objective` says); start again to resume.
 
     On several processes: accelerate launch -m starflow_v.cli.main train CONFIG
     """
     changes = check_arguments(config, overrides)
-    from starflow_v.training.flow import train_flow
+    from starflow_v.training.objective import train_model
 
-    tell_end("pipeline", train_flow(config, changes))
+    folder = train_model(config, changes)
+    tell_end("adapter" if folder is not None and folder.name == "lora" else "pipeline", folder)
 
 
 def check_arguments(config: Path, overrides: list[str] | None) -> list[str]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from diffusers import ModelMixin
 from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.loaders import PeftAdapterMixin
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from einops import rearrange
 from torch import Tensor, nn
@@ -21,16 +22,17 @@ from torch import Tensor, nn
 from starflow_v.flow.checks import check_text
 from starflow_v.flow.patches import Grid, patch_grid, patchify, unpatchify
 from starflow_v.nn.attention import FULL, Mask
-from starflow_v.nn.cache import RingCache
+from starflow_v.nn.cache import AS_THEY_COME, RingCache
 from starflow_v.nn.layers import RMSNorm
 from starflow_v.nn.rope import Rotary, rotary, text_positions, video_positions
+from starflow_v.nn.storage import CacheStorage
 from starflow_v.nn.transformer import Transformer, set_recompute
 
 SCORE_UNIT = 0.3
 """The network's output times this is sigma² ∂NLL/∂x, whatever sigma is."""
 
 
-class CausalDenoiser(ModelMixin, ConfigMixin):
+class CausalDenoiser(ModelMixin, ConfigMixin, PeftAdapterMixin):
     """A transformer over text and frames that looks one frame ahead in its first layers.
 
     In a layer that looks ahead, a token of frame q attends to the text and to frames
@@ -84,6 +86,11 @@ class CausalDenoiser(ModelMixin, ConfigMixin):
         self.output = nn.Linear(width, channels)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
+        self._storage: CacheStorage = AS_THEY_COME
+
+    def set_cache_storage(self, storage: CacheStorage) -> None:
+        """How streams keep keys and values from now on, see `starflow_v.nn.storage`."""
+        self._storage = storage
 
     @property
     def lookahead(self) -> int:
@@ -129,7 +136,7 @@ class CausalDenoiser(ModelMixin, ConfigMixin):
 
     def denoise(self, x: Tensor, text: Tensor | None = None) -> Tensor:
         """Cleaned latents, (B, T, c, h, w), all frames at once. Arguments as `forward`."""
-        return x - SCORE_UNIT * self(x, text).to(x.dtype)
+        return x - SCORE_UNIT * self(x, text).to(x)
 
     @torch.no_grad()
     def denoise_frames(
@@ -169,13 +176,17 @@ class CausalDenoiser(ModelMixin, ConfigMixin):
         for depth, layer in enumerate(self.transformer.layers):
             ahead = int(depth < self.lookahead)
             cache = RingCache(
-                head=length, tokens=grid.tokens, past=self.config["window"], ahead=ahead
+                head=length,
+                tokens=grid.tokens,
+                past=self.config["window"],
+                ahead=ahead,
+                storage=self._storage,
             )
             states = _layer_stage(layer, states, cache)
         for state in states:
             tokens = self.output(self.norm(state.hidden[:, -grid.tokens :]))
             x = noisy.popleft()
-            yield x - SCORE_UNIT * self._to_latents(tokens[:, None], grid).to(x.dtype)
+            yield x - SCORE_UNIT * self._to_latents(tokens[:, None], grid).to(x)
 
     @apply_forward_hook
     def _wake(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -33,6 +34,10 @@ class AffineParams:
         """Read a network's output (B, k, 2C): raw scale a, then shift; scale = softplus(a + c)."""
         scale, shift = widen(raw).chunk(2, dim=-1)
         return cls(shift, F.softplus(scale + UNIT_SCALE))
+
+    def to(self, device: torch.device) -> AffineParams:
+        """The same on a device: a block may be on another one than its tokens."""
+        return AffineParams(self.shift.to(device), self.scale.to(device))
 
     def normalize(self, x: Tensor) -> Tensor:
         """x -> z, (B, k, C)."""

@@ -84,8 +84,7 @@ class FlowBlock(nn.Module):
             cache: keys and values of the slots before.
             begins: whether the first token asked for is the first of the sequence.
         """
-        dtype = self.start.dtype
-        tokens = tokens.to(dtype)
+        tokens = tokens.to(self.start)
         if begins:
             start = repeat(self.start, "1 1 c -> b g c", b=tokens.shape[0], g=group)
             tokens = torch.cat((start, tokens), dim=1)
@@ -94,7 +93,7 @@ class FlowBlock(nn.Module):
         if text is not None:
             assert self.text_input is not None, "this block takes no text"
             length = text.shape[1]
-            hidden = torch.cat((self.text_input(text.to(dtype)), hidden), dim=1)
+            hidden = torch.cat((self.text_input(text.to(self.start)), hidden), dim=1)
         past = 0 if cache is None else cache.length
         mask = _mask(past, length, count, group, hidden.device)
         hidden = self.transformer(hidden, rotary, mask, cache)[:, length:]

@@ -10,14 +10,16 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from starflow_v.flow.block import FlowBlock
-from starflow_v.flow.checks import check_null_text
 from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.order import TokenOrder
 from starflow_v.flow.patches import Grid
 from starflow_v.flow.predictor import BlockPredictor, GuidedPredictor, Predictor
 from starflow_v.flow.solver import Cost, Solver
+from starflow_v.flow.texts import Texts
 from starflow_v.flow.window import Window
+from starflow_v.nn.cache import AS_THEY_COME
 from starflow_v.nn.rope import Rotary, rotary, text_positions, video_positions
+from starflow_v.nn.storage import CacheStorage
 
 
 class DeepFlow(nn.Module):
@@ -43,6 +45,7 @@ class DeepFlow(nn.Module):
         self.order = order
         self.groups = groups
         self.reference = reference
+        self.storage: CacheStorage = AS_THEY_COME
 
     def forward(self, u: Tensor, text: Tensor | None, grid: Grid) -> tuple[Tensor, Tensor]:
         """u (B, T, N, C), text (B, L, E) -> z (B, T, N, C) and log |dz/du| (B, T, N)."""
@@ -55,7 +58,7 @@ class DeepFlow(nn.Module):
             count=slots.shape[1],
             group=group,
             text=text,
-        )
+        ).to(u.device)
         shape = {"t": frames, "n": grid.tokens}
         z = rearrange(params.normalize(slots), "b (t n) c -> b t n c", **shape)
         log_det = rearrange(params.log_det(), "b (t n) -> b t n 1", **shape)
@@ -74,18 +77,13 @@ class DeepFlow(nn.Module):
         """A predictor that holds up to `frames` frames; guided if guidance is active."""
         positions = self._positions(frames, text, grid, device)
         group = grid.group(self.groups)
-        if guidance is None or not guidance.active:
-            return BlockPredictor(self.block, positions, group=group, text=text)
-        if text is None or null_text is None:
-            raise ValueError(
-                "guidance needs a model with text, and null_text: the embeddings of the empty or "
-                "negative prompt"
-            )
-        check_null_text(null_text, text)
-        both = torch.cat((text, null_text.expand_as(text)))
-        return GuidedPredictor(
-            BlockPredictor(self.block, positions, group=group, text=both), guidance
+        read = Texts(text, null_text).for_predictor(guidance)
+        predictor = BlockPredictor(
+            self.block, positions, group=group, text=read, storage=self.storage
         )
+        if guidance is None or not guidance.active:
+            return predictor
+        return GuidedPredictor(predictor, guidance)
 
     def solve_frames(
         self,
@@ -95,6 +93,7 @@ class DeepFlow(nn.Module):
         *,
         prefix: Tensor | None = None,
         window: Window | None = None,
+        restart_text: Tensor | None = None,
     ) -> Iterator[tuple[Tensor, Cost]]:
         """z frame by frame -> u frame by frame, each as soon as it stands.
 
@@ -104,6 +103,7 @@ class DeepFlow(nn.Module):
             solver: how a frame is solved.
             prefix: known frames of u, (B, P, N, C), that come first and are not yielded.
             window: when to restart; `None`: never.
+            restart_text: what the predictor reads from the first restart on; `None`: as before.
 
         Yields:
             u (B, N, C) of each frame of noise, and its cost (the prefix' or a restart's included).
@@ -111,12 +111,17 @@ class DeepFlow(nn.Module):
         known = [] if prefix is None else list(prefix.unbind(1))
         held = known if window is None else _in_window(known, window)
         history = deque(known, maxlen=window.overlap if window else 1)
+        unread = restart_text
+        if len(held) < len(known):
+            predictor.restart(unread)
+            unread = None
         cost = self._commit(predictor, held)
         inside = len(held)
         last = known[-1] if known else None
         for z in noise:
             if window is not None and inside == window.frames:
-                predictor.restart()
+                predictor.restart(unread)
+                unread = None
                 carried = _carried(window, history)
                 cost += self._commit(predictor, carried)
                 inside = len(carried)

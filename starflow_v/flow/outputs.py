@@ -12,16 +12,18 @@ from torch import Tensor
 class FlowOutput(BaseOutput):
     """The map forwards.
 
-    Both are always there; the defaults let accelerate rebuild an output from a dictionary, as the
+    The first two are always there; the defaults let accelerate rebuild an output from a dictionary, as the
     first argument, when it moves or casts one.
 
     Args:
         z: noise, (B, T, c, h, w).
         log_det: log |dz/dx| of each token, (B, T, rows, columns), in nats, in raster order.
+        between: the tokens that each shallow block made, (B, T, N, C), from the data on; on demand.
     """
 
     z: Tensor
     log_det: Tensor = None  # type: ignore[assignment]
+    between: tuple[Tensor, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from torch import Tensor
 from starflow_v.flow.affine import AffineParams
 from starflow_v.flow.block import FlowBlock
 from starflow_v.flow.guidance import Guidance
-from starflow_v.nn.cache import SequenceCache
+from starflow_v.nn.cache import AS_THEY_COME, SequenceCache
 from starflow_v.nn.rope import Rotary
+from starflow_v.nn.storage import CacheStorage
 
 
 class Predictor(Protocol):
@@ -34,8 +35,12 @@ class Predictor(Protocol):
     def commit(self, tokens: Tensor) -> None:
         """Settle the next k tokens (B, k, C); the last proposal must have covered them."""
 
-    def restart(self) -> None:
-        """Forget all committed tokens (not the text) and begin at the first position again."""
+    def restart(self, text: Tensor | None = None) -> None:
+        """Forget all committed tokens and begin at the first position again.
+
+        Args:
+            text: embeddings to read in place of those in front, as many; `None` keeps these.
+        """
 
 
 class BlockPredictor:
@@ -46,14 +51,21 @@ class BlockPredictor:
         positions: rotary positions of the text's slots, then of every token's slot.
         group: tokens predicted together.
         text: embeddings (B, L, E) in front, or `None`.
+        storage: how keys and values are kept.
     """
 
     def __init__(
-        self, block: FlowBlock, positions: Rotary, *, group: int = 1, text: Tensor | None = None
+        self,
+        block: FlowBlock,
+        positions: Rotary,
+        *,
+        group: int = 1,
+        text: Tensor | None = None,
+        storage: CacheStorage = AS_THEY_COME,
     ) -> None:
         self._block, self._positions, self._group = block, positions, group
         self._text_length = 0 if text is None else text.shape[1]
-        self._cache = SequenceCache(block.layers, capacity=positions.turn.shape[0])
+        self._cache = SequenceCache(block.layers, capacity=positions.turn.shape[0], storage=storage)
         self._draft = 0
         self._last: Tensor | None = None
         if text is not None:
@@ -77,7 +89,7 @@ class BlockPredictor:
             group=self._group,
             cache=self._cache,
             begins=self._last is None,
-        )
+        ).to(guess.device)
 
     def commit(self, tokens: Tensor) -> None:
         count = tokens.shape[1]
@@ -86,12 +98,17 @@ class BlockPredictor:
         self._last = tokens[:, -self._group :]
         self._draft = 0
 
-    def restart(self) -> None:
-        self._cache.truncate(self._text_length)
+    def restart(self, text: Tensor | None = None) -> None:
         self._last, self._draft = None, 0
+        if text is None:
+            self._cache.truncate(self._text_length)
+            return
+        assert text.shape[1] == self._text_length, "a restart cannot change the length of the text"
+        self._cache.truncate(0)
+        self._read(text)
 
     def _read(self, text: Tensor) -> None:
-        """Put the text into the cache."""
+        """Put the text into the empty cache."""
         nothing = text.new_zeros(text.shape[0], 0, self._block.channels)
         positions = self._positions.slots(0, self._text_length)
         self._block(nothing, positions, count=0, text=text, cache=self._cache, begins=False)
@@ -100,6 +117,8 @@ class BlockPredictor:
 
 class GuidedPredictor:
     """A predictor whose parameters are a function of conditional and unconditional ones.
+
+    The text of a restart is that of both, one batch after the other.
 
     Args:
         inner: a predictor of twice the batch: the conditional half, then the unconditional one.
@@ -122,5 +141,5 @@ class GuidedPredictor:
     def commit(self, tokens: Tensor) -> None:
         self._inner.commit(torch.cat((tokens, tokens)))
 
-    def restart(self) -> None:
-        self._inner.restart()
+    def restart(self, text: Tensor | None = None) -> None:
+        self._inner.restart(text)

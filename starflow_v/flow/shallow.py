@@ -17,7 +17,9 @@ from starflow_v.flow.order import TokenOrder
 from starflow_v.flow.patches import Grid
 from starflow_v.flow.predictor import BlockPredictor
 from starflow_v.flow.solver import Cost, Solver
+from starflow_v.nn.cache import AS_THEY_COME
 from starflow_v.nn.rope import Rotary, rotary, video_positions
+from starflow_v.nn.storage import CacheStorage
 
 
 class ShallowFlow(nn.Module):
@@ -48,9 +50,15 @@ class ShallowFlow(nn.Module):
         self.orders = tuple(orders)
         self.groups = groups
         self.reference = reference
+        self.storage: CacheStorage = AS_THEY_COME
 
-    def forward(self, x: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-        """x (B, T, N, C) -> u (B, T, N, C) and log |du/dx| (B, T, N), both in raster order."""
+    def forward(
+        self, x: Tensor, grid: Grid, made: list[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """x (B, T, N, C) -> u (B, T, N, C) and log |du/dx| (B, T, N), both in raster order.
+
+        What each block makes, (B, T, N, C), is appended to `made`; the last one is u.
+        """
         tokens = rearrange(x, "b t n c -> (b t) n c")
         log_det = tokens.new_zeros(tokens.shape[:2])
         group = grid.group(self.groups)
@@ -61,9 +69,11 @@ class ShallowFlow(nn.Module):
                 self._positions(block, grid, tokens),
                 count=grid.tokens,
                 group=group,
-            )
+            ).to(tokens.device)
             tokens = order.to_raster(params.normalize(slots))
             log_det = log_det + order.to_raster(params.log_det()[..., None])[..., 0]
+            if made is not None:
+                made.append(tokens.unflatten(0, x.shape[:2]))
         return tokens.unflatten(0, x.shape[:2]), log_det.unflatten(0, x.shape[:2])
 
     def solve(self, u: Tensor, grid: Grid, solver: Solver) -> tuple[Tensor, Cost]:
@@ -73,7 +83,10 @@ class ShallowFlow(nn.Module):
         cost = Cost()
         for block, order in reversed(self._steps()):
             predictor = BlockPredictor(
-                block, self._positions(block, grid, tokens), group=grid.group(self.groups)
+                block,
+                self._positions(block, grid, tokens),
+                group=grid.group(self.groups),
+                storage=self.storage,
             )
             slots, spent = solver.solve(predictor, order.to_slots(tokens))
             tokens = order.to_raster(slots)

@@ -12,10 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 import torch
 from diffusers import ModelMixin
 from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.loaders import PeftAdapterMixin
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor
 
@@ -28,11 +30,13 @@ from starflow_v.flow.outputs import FlowOutput, Solution
 from starflow_v.flow.patches import Grid, patch_grid, patchify, unpatchify
 from starflow_v.flow.shallow import ShallowFlow
 from starflow_v.flow.solver import Cost, SequentialSolver, Solver
+from starflow_v.flow.texts import Texts
 from starflow_v.flow.window import Window
+from starflow_v.nn.storage import CacheStorage
 from starflow_v.nn.transformer import set_recompute
 
 
-class StarFlowModel(ModelMixin, ConfigMixin):
+class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
     """The flow of STARFlow-V and its family. The defaults are the released 7B model.
 
     Args:
@@ -104,26 +108,39 @@ class StarFlowModel(ModelMixin, ConfigMixin):
     def gradient_checkpointing(self, enabled: bool) -> None:
         set_recompute(self, enabled)
 
+    def set_cache_storage(self, storage: CacheStorage) -> None:
+        """How sampling keeps keys and values from now on, see `starflow_v.nn.storage`."""
+        self.deep.storage = self.shallow.storage = storage
+
     def forward(
-        self, x: Tensor, text: Tensor | None = None, return_dict: bool = True
-    ) -> FlowOutput | tuple[Tensor, Tensor]:
+        self,
+        x: Tensor,
+        text: Tensor | None = None,
+        return_dict: bool = True,
+        *,
+        return_between: bool = False,
+    ) -> FlowOutput | tuple[Any, ...]:
         """x -> z, teacher-forced: every token at once.
 
         Args:
             x: latents, (B, T, c, h, w).
             text: text embeddings, (B, L, E); `None` for a model without text.
-            return_dict: `False` returns the tuple (z, log_det).
+            return_dict: `False` returns the tuple (z, log_det), with `between` if wanted.
+            return_between: also return what each shallow block made.
 
         Returns:
             z and log_det, both in float32 (float64 for float64 inputs).
         """
         grid = self.grid(x)
         check_text(text, batch=x.shape[0], width=self.config["text_dim"])
-        u, local = self.shallow(self.to_tokens(x), grid)
+        made: list[Tensor] = []
+        u, local = self.shallow(self.to_tokens(x), grid, made)
         tokens, overall = self.deep(u, text, grid)
         z = self.to_latents(tokens, grid)
-        log_det = (local + overall).unflatten(-1, (grid.rows, grid.columns))
-        return FlowOutput(z=z, log_det=log_det) if return_dict else (z, log_det)
+        log_det = (local.to(overall.device) + overall).unflatten(-1, (grid.rows, grid.columns))
+        between = tuple(made) if return_between else None
+        output = FlowOutput(z=z, log_det=log_det, between=between)
+        return output if return_dict else output.to_tuple()
 
     def log_prob(self, x: Tensor, text: Tensor | None = None) -> Tensor:
         """log p(x | text) of each video, (B,), in nats. Arguments as `forward`."""
@@ -224,12 +241,14 @@ class StarFlowModel(ModelMixin, ConfigMixin):
         guidance: Guidance | None = None,
         prefix: Tensor | None = None,
         window: Window | None = None,
+        restart: Texts | None = None,
     ) -> Iterator[tuple[Tensor, Cost]]:
         """z -> u frame by frame, each (B, 1, c, h, w) as soon as it stands, with its cost.
 
         Args:
             noise: the frames of z after the prefix, (B, 1, c, h, w) each.
             frames: how many frames there are in all, prefix included.
+            restart: the texts from the window's first restart on; `None`: the same as before.
 
         The other arguments are those of `solve`.
         """
@@ -243,7 +262,7 @@ class StarFlowModel(ModelMixin, ConfigMixin):
         known = None
         if prefix is not None:
             check_prefix(prefix, first)
-            known, _ = self.shallow(self.to_tokens(prefix.to(first.device)), grid)
+            known = self.to_half(prefix.to(first.device))
         predictor = self.deep.predictor(
             text,
             grid,
@@ -252,11 +271,22 @@ class StarFlowModel(ModelMixin, ConfigMixin):
             null_text=null_text,
             guidance=guidance,
         )
+        again = None
+        if restart is not None:
+            check_text(restart.text, batch=first.shape[0], width=self.config["text_dim"])
+            again = restart.for_predictor(guidance)
         tokens = (self.to_tokens(z)[:, 0] for z in chain([first], stream))
         for u, cost in self.deep.solve_frames(
-            tokens, predictor, solver, prefix=known, window=window
+            tokens, predictor, solver, prefix=known, window=window, restart_text=again
         ):
             yield self.to_latents(u[:, None], grid), cost
+
+    @torch.no_grad()
+    def to_half(self, x: Tensor) -> Tensor:
+        """Known x, (B, T, c, h, w) -> tokens of u, (B, T, N, C): what the deep block commits."""
+        self._wake()
+        u, _ = self.shallow(self.to_tokens(x), self.grid(x))
+        return u.to(x.device)
 
     @torch.no_grad()
     def solve_shallow(self, u: Tensor, solver: Solver) -> tuple[Tensor, Cost]:

@@ -72,14 +72,38 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
 
 
 def _attend_explicitly(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
-    logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    """Products over (B heads); mask and scale cost no pass of their own over the logits."""
+    queries, keys = q.shape[-2], k.shape[-2]
     allowed = mask.allowed
     if mask.causal:
-        past = k.shape[-2] - q.shape[-2]
-        allowed = torch.ones(logits.shape[-2:], dtype=torch.bool, device=q.device).tril(past)
+        past = keys - queries
+        allowed = torch.ones(queries, keys, dtype=torch.bool, device=q.device).tril(past)
+    bias = q.new_zeros(queries, keys)
     if allowed is not None:
-        logits = logits.masked_fill(~allowed, -torch.inf)
-    return logits.softmax(-1).to(v.dtype) @ v
+        bias.masked_fill_(~allowed, -torch.inf)
+    logits = torch.baddbmm(bias, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=q.shape[-1] ** -0.5)
+    mixed = logits.softmax(-1).to(v.dtype) @ v.flatten(0, 1)
+    return mixed.unflatten(0, q.shape[:2])
+
+
+class InnerAttention(nn.Module):
+    """The part of attention in which tokens meet. It has no parameters, but is a module: hooks can
+    share it out (see `starflow_v.parallel`)."""
+
+    def forward(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        rotary: Rotary,
+        mask: Mask = FULL,
+        cache: LayerCache | None = None,
+    ) -> Tensor:
+        """q, k, v (B, heads, S, d) -> (B, heads, S, d)."""
+        q, k = rotary.rotate(q), rotary.rotate(k)
+        if cache is not None:
+            k, v = cache.extend(k, v)
+        return attend(q, k.to(q.dtype), v.to(q.dtype), mask)
 
 
 class SelfAttention(nn.Module):
@@ -93,6 +117,7 @@ class SelfAttention(nn.Module):
         self.heads = width // head_dim
         self.norm = nn.LayerNorm(width, eps=1e-5)
         self.qkv = nn.Linear(width, 3 * width)
+        self.inner = InnerAttention()
         self.proj = nn.Linear(width, width)
 
     def forward(
@@ -102,8 +127,5 @@ class SelfAttention(nn.Module):
         q, k, v = rearrange(
             self.qkv(self.norm(x)), "b s (three n d) -> three b n s d", three=3, n=self.heads
         )
-        q, k = rotary.rotate(q), rotary.rotate(k)
-        if cache is not None:
-            k, v = cache.extend(k, v)
-        mixed = attend(q, k.to(q.dtype), v.to(q.dtype), mask)
+        mixed = self.inner(q, k, v, rotary, mask, cache)
         return x + self.proj(rearrange(mixed, "b n s d -> b s (n d)"))

@@ -2,7 +2,8 @@
 
 A cache is allocated by the caller and passed in; the modules remember nothing. Keys are stored
 rotated. What a forward pass writes is a *draft* behind the committed slots, overwritten by the next
-pass; `commit` makes its first slots permanent at no cost.
+pass; `commit` makes its first slots permanent at no cost. How the numbers are kept is the business
+of a `CacheStorage`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from starflow_v.nn.storage import CacheStorage, LayerStore, PlainStorage
+
+AS_THEY_COME = PlainStorage()
+"""The storage of those who choose none."""
 
 
 class LayerCache(Protocol):
@@ -26,12 +32,14 @@ class SequenceCache:
     Args:
         layers: number of attention layers.
         capacity: the most slots that it will hold, drafts included.
+        storage: how it keeps them.
     """
 
-    def __init__(self, layers: int, capacity: int) -> None:
+    def __init__(self, layers: int, capacity: int, *, storage: CacheStorage = AS_THEY_COME) -> None:
         self.capacity = capacity
         self.length = 0
-        self._store: list[Tensor | None] = [None] * layers
+        self._storage = storage
+        self._stores: list[LayerStore | None] = [None] * layers
 
     def layer(self, index: int) -> LayerCache:
         """The cache of one layer."""
@@ -51,14 +59,11 @@ class SequenceCache:
         """Write layer `index`'s draft (B, heads, k, d) behind the committed slots."""
         stop = self.length + keys.shape[2]
         assert stop <= self.capacity, f"draft up to slot {stop} in a cache of {self.capacity}"
-        store = self._store[index]
+        store = self._stores[index]
         if store is None:
-            batch, heads, _, width = keys.shape
-            store = keys.new_empty(2, batch, heads, self.capacity, width)
-            self._store[index] = store
-        store[0, :, :, self.length : stop] = keys
-        store[1, :, :, self.length : stop] = values
-        return store[0, :, :, :stop], store[1, :, :, :stop]
+            store = self._stores[index] = self._storage.allocate(keys, self.capacity)
+        store.write(self.length, keys, values)
+        return store.read(stop)
 
 
 class _SequenceLayer:
@@ -80,13 +85,23 @@ class RingCache:
         tokens: slots per frame.
         past: frames attended to, the current one included.
         ahead: frames after the current one that a pass brings along as drafts.
+        storage: how they are kept.
     """
 
-    def __init__(self, *, head: int, tokens: int, past: int, ahead: int) -> None:
+    def __init__(
+        self,
+        *,
+        head: int,
+        tokens: int,
+        past: int,
+        ahead: int,
+        storage: CacheStorage = AS_THEY_COME,
+    ) -> None:
         self.head, self.tokens, self.ahead = head, tokens, ahead
         self.frames = past + ahead
         self.committed = 0
-        self._store: Tensor | None = None
+        self._storage = storage
+        self._store: LayerStore | None = None
 
     def commit_frame(self) -> None:
         """Keep the first frame of the draft (and the head, if it came with it)."""
@@ -94,21 +109,22 @@ class RingCache:
 
     def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Write whole frames (B, heads, [head +] k·tokens, d); returns all that are attended to."""
-        pair = torch.stack((keys, values))
         if self._store is None:
-            capacity = self.head + self.frames * self.tokens
-            self._store = pair.new_empty(*pair.shape[:3], capacity, pair.shape[-1])
+            self._store = self._storage.allocate(keys, self.head + self.frames * self.tokens)
         if self.committed == 0:
-            self._store[..., : self.head, :] = pair[..., : self.head, :]
-            pair = pair[..., self.head :, :]
-        drafts = pair.split(self.tokens, dim=-2)
-        for offset, frame in enumerate(drafts):
-            self._store[..., self._place(offset), :] = frame
+            self._store.write(0, keys[:, :, : self.head], values[:, :, : self.head])
+            keys, values = keys[:, :, self.head :], values[:, :, self.head :]
+        drafts = list(
+            zip(keys.split(self.tokens, dim=2), values.split(self.tokens, dim=2), strict=True)
+        )
+        for offset, (frame_keys, frame_values) in enumerate(drafts):
+            self._store.write(self._place(offset).start, frame_keys, frame_values)
         held = min(self.committed + len(drafts), self.frames)
-        seen = self._store[..., : self.head + held * self.tokens, :]
+        keys, values = self._store.read(self.head + held * self.tokens)
         if len(drafts) <= self.ahead and held == self.frames:
-            seen = _without(seen, self._place(len(drafts)))
-        return seen[0], seen[1]
+            gone = self._place(len(drafts))
+            return _without(keys, gone), _without(values, gone)
+        return keys, values
 
     def _place(self, offset: int) -> slice:
         """Where the frame `offset` after the committed ones lies."""
@@ -118,4 +134,4 @@ class RingCache:
 
 def _without(slots: Tensor, gone: slice) -> Tensor:
     """The last frame of a stream brings no draft: leave out the frame it would have replaced."""
-    return torch.cat((slots[..., : gone.start, :], slots[..., gone.stop :, :]), dim=-2)
+    return torch.cat((slots[:, :, : gone.start], slots[:, :, gone.stop :]), dim=2)

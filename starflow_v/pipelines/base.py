@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from diffusers import AutoencoderKL, AutoencoderKLWan, DiffusionPipeline
-from diffusers.utils import BaseOutput
 from diffusers.video_processor import VideoProcessor
 from torch import Tensor, nn
 
 from starflow_v.denoiser import CausalDenoiser
-from starflow_v.flow.solver import Cost
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.flow.window import ContextWindow, Window
+from starflow_v.nn.storage import CacheStorage
+from starflow_v.pipelines.lora import StarFlowVLoraLoaderMixin
+from starflow_v.sampling.saved import LatentsSink
 from starflow_v.text import (
     Conditions,
+    Task,
     Tokenizer,
     encode_captions,
     known_words,
@@ -33,22 +34,6 @@ CONDITIONS = ("fps", "aspect_ratio", "noise_std")
 """What a caption can be told beside the prompt, see `starflow_v.text.Conditions`."""
 
 
-@dataclass
-class StarFlowVPipelineOutput(BaseOutput):
-    """What a pipeline returns.
-
-    Args:
-        frames: "np": (B, F, H, W, 3) float32 in [0, 1]; "pt": (B, F, 3, H, W); "pil": a list of
-            images for each video; "latent": normalised clean latents (B, c, T, h, w).
-        deep: what solving the deep block took.
-        shallow: what solving the shallow blocks took.
-    """
-
-    frames: object
-    deep: Cost | None = None
-    shallow: Cost | None = None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Defaults:
     """What a call gets that does not say otherwise: the model's training, mostly."""
@@ -60,14 +45,16 @@ class Defaults:
     guidance_scale: float
 
 
-class StarFlowVBasePipeline(DiffusionPipeline):
+class StarFlowVBasePipeline(DiffusionPipeline, StarFlowVLoraLoaderMixin):
     """Components and conventions of every STARFlow-V pipeline.
 
     Args:
         flow: the flow.
         denoiser: cleans the flow's noisy latents; `None`: one step along the flow's own score.
-        vae: the codec: `AutoencoderKLWan`, `AutoencoderKL` or `PatchCodec`.
-        text_encoder: an encoder of transformers, T5 in the released models.
+        vae: the codec: `AutoencoderKLWan`, `AutoencoderKL` or `PatchCodec`; `None` for a pipeline
+            whose parts are used one by one.
+        text_encoder: an encoder of transformers, T5 in the released models; `None`: prompts are
+            given as embeddings.
         tokenizer: its tokenizer.
         noise_std: standard deviation of the noise in the latents that the flow models.
         temporal_scale: factor of the latent frames after the first.
@@ -87,21 +74,21 @@ class StarFlowVBasePipeline(DiffusionPipeline):
 
     model_cpu_offload_seq = "text_encoder->flow->denoiser->vae"
     _callback_tensor_inputs: ClassVar = ["latents", "prompt_embeds", "negative_prompt_embeds"]
-    _optional_components: ClassVar = ["denoiser"]
+    _optional_components: ClassVar = ["denoiser", "vae", "text_encoder", "tokenizer"]
 
     flow: StarFlowModel
     denoiser: CausalDenoiser | None
-    vae: AutoencoderKLWan | AutoencoderKL | PatchCodec
+    vae: AutoencoderKLWan | AutoencoderKL | PatchCodec | None
     text_encoder: nn.Module | None
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
 
     def __init__(
         self,
         flow: StarFlowModel,
         denoiser: CausalDenoiser | None,
-        vae: AutoencoderKLWan | AutoencoderKL | PatchCodec,
-        text_encoder: nn.Module,
-        tokenizer: Tokenizer,
+        vae: AutoencoderKLWan | AutoencoderKL | PatchCodec | None,
+        text_encoder: nn.Module | None,
+        tokenizer: Tokenizer | None,
         noise_std: float = 0.5,
         temporal_scale: float = 0.6,
         frame_rate: int = 16,
@@ -141,11 +128,28 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         self._guidance_scale = guidance_scale
         self._num_timesteps = 0
         self._interrupt = False
+        self.latents_sink: LatentsSink | None = None
+        """Given every clean latent frame before it is decoded."""
 
     @property
     def codec(self) -> Codec:
         """The VAE as a map between pixel frames and normalised latents."""
+        if self.vae is None:
+            raise ValueError(
+                "this pipeline has no VAE, so it knows neither pixels nor the sizes of its latents: "
+                "give one, StarFlowVPipeline.from_pretrained(folder, vae=...), or convert the "
+                "checkpoint again with --vae"
+            )
         return codec_for(self.vae, temporal_scale=self.config["temporal_scale"])
+
+    def set_cache_storage(self, storage: CacheStorage) -> None:
+        """How flow and denoiser keep keys and values from now on, see `starflow_v.nn.storage`.
+
+        In 8 bits (`Int8Storage()`) they take half of bfloat16's memory.
+        """
+        for part in (self.flow, self.denoiser):
+            if isinstance(part, StarFlowModel | CausalDenoiser):
+                part.set_cache_storage(storage)
 
     @property
     def defaults(self) -> Defaults:
@@ -161,6 +165,13 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         """Height and width of an aspect ratio such as "16:9", at the model's own area."""
         area = self.config["height"] * self.config["width"]
         return size_for(aspect_ratio, area=area, multiple=self.size_multiple)
+
+    def nearest_size(self, height: int, width: int) -> tuple[int, int]:
+        """The height and width, of those the model was trained with, nearest in their ratio."""
+        own = self.config["height"], self.config["width"]
+        ratio = nearest_aspect_ratio(height, width)
+        varied = "aspect_ratio" in self.config["conditions"]
+        return self.size_for(ratio) if varied and ratio != nearest_aspect_ratio(*own) else own
 
     @property
     def guidance_scale(self) -> float:
@@ -218,7 +229,7 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         conditions = conditions or self.conditions_for()
         length = max_sequence_length or self.config["text_length"]
         wanted = prompt_embeds is None or do_classifier_free_guidance
-        if self.text_encoder is None and wanted:
+        if (self.text_encoder is None or self.tokenizer is None) and wanted:
             self._refuse_without_text_encoder(prompt_embeds, negative_prompt_embeds)
         if prompt_embeds is None:
             if prompt is None:
@@ -249,22 +260,36 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         width: int | None = None,
         num_frames: int | None = None,
         frame_rate: int | None = None,
+        task: Task | None = None,
     ) -> Conditions:
-        """What the caption of such a video tells; `None`: as trained."""
+        """What the caption of such a video tells; `None`: as trained, and no known frames."""
         told, config = self.config["conditions"], self.config
         still = (num_frames or config["num_frames"]) == 1
         ratio = nearest_aspect_ratio(height or config["height"], width or config["width"])
         return Conditions(
+            task=task,
             fps=(0 if still else frame_rate or config["frame_rate"]) if "fps" in told else None,
             aspect_ratio=ratio if "aspect_ratio" in told else None,
             noise_std=config["noise_std"] if "noise_std" in told else None,
         )
 
+    @property
+    def extends(self) -> bool:
+        """Whether the model knows frames that go on from others, told by "(extend)"."""
+        return "extend" in self.config["tasks"] and self.config["window_frames"] > 2
+
     def window_for(self, latent_frames: int) -> Window | None:
-        """The window of a video of that many latent frames: none if the deep block holds it."""
-        if latent_frames <= self.config["window_frames"]:
+        """The window of a video of that many latent frames: none if the deep block holds it.
+
+        A model that knows how to go on was trained for it on clips without their first latent
+        frame, so its window holds one frame less.
+        """
+        frames, overlap = self.config["window_frames"], self.config["window_overlap"]
+        if latent_frames <= frames:
             return None
-        return ContextWindow(self.config["window_frames"], self.config["window_overlap"])
+        if self.extends:
+            return ContextWindow(frames - 1, min(overlap, frames - 2))
+        return ContextWindow(frames, overlap)
 
     def whole_frames(self, num_frames: int) -> int:
         """`num_frames` rounded to 1 + 4k, with a warning if that changes it."""
@@ -295,7 +320,7 @@ class StarFlowVBasePipeline(DiffusionPipeline):
             )
 
     def _encode(self, prompts: Sequence[str], conditions: Conditions, length: int) -> Tensor:
-        assert self.text_encoder is not None, "checked in encode_prompt"
+        assert self.text_encoder is not None and self.tokenizer is not None, "checked before"
         captions = [wrap_caption(prompt, conditions) for prompt in prompts]
         return encode_captions(
             self.text_encoder,
@@ -306,6 +331,7 @@ class StarFlowVBasePipeline(DiffusionPipeline):
         )
 
     def _warn_of_unknown_words(self, prompts: Sequence[str]) -> None:
+        assert self.tokenizer is not None, "checked before"
         unknown = dict.fromkeys(w for p in prompts for w in unknown_words(self.tokenizer, p))
         if unknown:
             warnings.warn(
@@ -313,16 +339,3 @@ class StarFlowVBasePipeline(DiffusionPipeline):
                 f"{', '.join(known_words(self.tokenizer))}",
                 stacklevel=4,
             )
-
-
-def to_noise_frames(
-    latents: Tensor, expected: tuple[int, ...], device: torch.device
-) -> list[Tensor]:
-    """Given noise in diffusers' layout (B, c, T, h, w) -> frames (B, 1, c, h, w), float32."""
-    if tuple(latents.shape) != expected:
-        raise ValueError(
-            f"latents of shape {tuple(latents.shape)} were given for a video whose noise has shape "
-            f"{expected}: (videos, channels, latent frames, height, width)"
-        )
-    frames = latents.to(device, torch.float32).transpose(1, 2)
-    return list(frames.split(1, dim=1))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 from torch import Generator, Tensor
 
 from starflow_v.flow.guidance import DensityGuidance
 from starflow_v.flow.solver import Solver
 from starflow_v.flow.window import Window
+from starflow_v.text import Task
 
 Value = TypeVar("Value")
 
@@ -19,9 +20,9 @@ OUTPUT_TYPES = ("np", "pt", "pil", "latent")
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """The arguments that a call and a stream share; `None` means the model's own default.
+    """The arguments that the calls and the streams of all pipelines share.
 
-    `StarFlowVPipeline.__call__` says what each of them is.
+    `None` means the model's own default. `StarFlowVPipeline.__call__` says what each of them is.
     """
 
     prompt: str | Sequence[str] | None
@@ -40,6 +41,37 @@ class Request:
     solver: Solver | None
     window: Window | None
     max_sequence_length: int | None
+    num_inference_steps: int | None = None
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Request:
+        """Of the `locals()` that a call begins with: what every task has, by name."""
+        names = [field.name for field in fields(cls) if field.name in arguments]
+        return cls(**{name: arguments[name] for name in names})
+
+    def for_givens(self, count: int, what: str) -> Request:
+        """The same with one prompt for each of `count` given images or clips.
+
+        A single prompt serves all of them, and a single image or clip serves all prompts.
+        """
+        prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
+        embeds, null_embeds = self.prompt_embeds, self.negative_prompt_embeds
+        told = len(prompts) if prompts is not None else 0 if embeds is None else len(embeds)
+        if count in (1, told):
+            return self
+        if told != 1:
+            raise ValueError(
+                f"{count} {what} and {told} prompts were given: give as many of both, or one of "
+                "either"
+            )
+        return replace(
+            self,
+            prompt=None if prompts is None else [*prompts] * count,
+            prompt_embeds=None if embeds is None else embeds.expand(count, -1, -1),
+            negative_prompt_embeds=None
+            if null_embeds is None
+            else null_embeds.expand(count, -1, -1),
+        )
 
     def __post_init__(self) -> None:
         if (self.prompt is None) == (self.prompt_embeds is None):
@@ -52,7 +84,7 @@ class Request:
                 raise ValueError(f"{name} must be a string or a list of strings, got {texts!r}")
         if self.num_videos_per_prompt < 1:
             raise ValueError(f"num_videos_per_prompt={self.num_videos_per_prompt}: give 1 or more")
-        for name in ("height", "width", "num_frames", "frame_rate"):
+        for name in ("height", "width", "num_frames", "frame_rate", "num_inference_steps"):
             number = getattr(self, name)
             if number is not None and (not isinstance(number, int) or number < 1):
                 raise ValueError(f"{name}={number!r} is not valid: give a whole number above 0")
@@ -66,14 +98,22 @@ class Request:
 class Plan:
     """A request with nothing left open."""
 
+    request: Request
     height: int
     width: int
     num_frames: int
+    """Pixel frames of the video, known ones included."""
     latent_frames: int
+    """The same in latent frames."""
     frame_rate: int
     guidance: DensityGuidance
     solver: Solver
     window: Window | None
+    """When the deep block restarts; `None`: never."""
+    task: Task | None = None
+    """What the caption says of the known frames."""
+    extends: bool = False
+    """Whether the caption says "extend" after a restart: the frames go on from others then."""
 
 
 def given(value: Value | None, default: Value) -> Value:

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
-from starflow_v.sampling.stages import DeepStage, DenoiseStage, Frames, ShallowStage, gather
+from starflow_v.flow.solver import Cost
+from starflow_v.sampling.stages import Frames, gather
+
+
+class Stage(Protocol):
+    """Frames -> frames, see `starflow_v.sampling.stages`."""
+
+    def __call__(self, frames: Frames, /) -> Frames:
+        """Hands on what is ready."""
+
+
+class SolvingStage(Stage, Protocol):
+    """A stage that says afterwards what it took."""
+
+    cost: Cost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,11 +30,18 @@ class Run:
     """Noise -> deep -> shallow -> denoise, one frame at a time or stage after stage."""
 
     noise: Frames
-    deep: DeepStage
-    shallow: ShallowStage
-    denoise: DenoiseStage
+    """Of the frames that are made; known ones had theirs before."""
+    deep: SolvingStage
+    shallow: SolvingStage
+    denoise: Stage
     text: Tensor
     null_text: Tensor | None
+    frames: int
+    """How many are made."""
+    shown: Tensor
+    """Clean latents (B, S, c, h, w) of the known frames that the video begins with."""
+    hidden: int
+    """How many of the first pixel frames are left out."""
 
     def as_stream(self) -> Frames:
         """Clean latent frames (B, 1, c, h, w), each as soon as it can be."""

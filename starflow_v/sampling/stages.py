@@ -21,6 +21,7 @@ from torch import Tensor
 from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.solver import Cost, Solver
 from starflow_v.flow.starflow import StarFlowModel
+from starflow_v.flow.texts import Texts
 from starflow_v.flow.window import Window
 
 Frames = Iterator[Tensor]
@@ -60,7 +61,9 @@ class DeepStage:
     solver: Solver
     null_text: Tensor | None = None
     guidance: Guidance | None = None
+    prefix: Tensor | None = None
     window: Window | None = None
+    restart: Texts | None = None
     cost: Cost = field(default=Cost(), init=False)
 
     def __call__(self, noise: Frames) -> Frames:
@@ -71,7 +74,9 @@ class DeepStage:
             solver=self.solver,
             null_text=self.null_text,
             guidance=self.guidance,
+            prefix=self.prefix,
             window=self.window,
+            restart=self.restart,
         ):
             self.cost += cost
             yield u
@@ -101,17 +106,29 @@ class DenoiseStage:
     are left to the next one, which begins some frames before them for context: half of what the
     look-ahead leaves. (A look-ahead longer than half a chunk is cut to that.)
 
+    Known frames are context only: they come first, as noisy as the others, and are not handed on.
+
     Args:
         denoiser: the denoiser.
         text: text embeddings, (B, L, E).
         window: the deep block's window; `None`: one chunk.
+        prefix: noisy latents (B, P, c, h, w) of the known frames before those to be cleaned.
+        restart_text: the text of all chunks but the first; `None`: the same.
     """
 
     denoiser: Denoiser
     text: Tensor | None
     window: Window | None = None
+    prefix: Tensor | None = None
+    restart_text: Tensor | None = None
 
     def __call__(self, frames: Frames) -> Frames:
+        if self.prefix is None:
+            return self._clean(frames)
+        joined = _behind(self.prefix, frames)
+        return islice(self._clean(joined), self.prefix.shape[1], None)
+
+    def _clean(self, frames: Frames) -> Frames:
         stream = _Peekable(one_by_one(frames))
         if self.window is None:
             yield from self.denoiser.denoise_frames(stream, self.text)
@@ -119,17 +136,30 @@ class DenoiseStage:
         length = self.window.frames
         ahead = min(self.denoiser.lookahead, max(1, (length - 1) // 2))
         again = ahead + (length - ahead) // 2
-        skip, history = 0, deque[Tensor](maxlen=again)
+        skip, history, text = 0, deque[Tensor](maxlen=again), self.text
         while not stream.empty():
             chunk = [*history]
             fresh = _recorded(islice(stream, length - len(chunk)), history)
-            cleaned = self.denoiser.denoise_frames(chain(chunk, fresh), self.text)
+            cleaned = self.denoiser.denoise_frames(chain(chunk, fresh), text)
             for index, frame in enumerate(cleaned):
                 if index >= length - ahead and not stream.empty():
                     break
                 if index >= skip:
                     yield frame
             skip = again - ahead
+            if self.restart_text is not None:
+                text = self.restart_text
+
+
+def _behind(prefix: Tensor, frames: Frames) -> Frames:
+    """The prefix, then the frames; it waits for the first of these, and without any gives none.
+
+    Under model offload the denoiser must not wake before the flow is done.
+    """
+    first = next(frames, None)
+    if first is not None:
+        yield from (prefix, first)
+        yield from frames
 
 
 class _Peekable:

@@ -1,11 +1,12 @@
 """Text: captions and the conditions they carry, and the encoder that reads them.
 
 Read `captions` for what a model is told, `sizes` for aspect ratios, `encoding` for how a caption
-becomes embeddings, `words` for the embedded model's own small encoder.
+becomes embeddings, `words` for the embedded model's own small encoder, `pretrained` for others.
 """
 
 from starflow_v.text.captions import TASKS, Conditions, Task, wrap_caption
 from starflow_v.text.encoding import Tokenizer, embed_tokens, encode_captions, tokenize
+from starflow_v.text.on_meta import load_tokenizer, text_encoder_on_meta
 from starflow_v.text.sizes import ASPECT_RATIOS, nearest_aspect_ratio, size_for
 from starflow_v.text.words import known_words, tiny_text_encoder, unknown_words
 
@@ -18,8 +19,10 @@ __all__ = [
     "embed_tokens",
     "encode_captions",
     "known_words",
+    "load_tokenizer",
     "nearest_aspect_ratio",
     "size_for",
+    "text_encoder_on_meta",
     "tiny_text_encoder",
     "tokenize",
     "unknown_words",

@@ -13,6 +13,8 @@ from starflow_v.training.engine.checkpoint import load_checkpoint
 from starflow_v.training.engine.trainer import Trainer
 from starflow_v.training.flow import FlowRecipe
 from starflow_v.training.flow_settings import FlowSettings
+from starflow_v.training.matching import MatchingRecipe
+from starflow_v.training.matching_settings import OBJECTIVE, MatchingSettings
 
 
 def export_checkpoint(checkpoint: Path, folder: Path) -> Path:
@@ -39,5 +41,8 @@ def _trainer(description: Mapping[str, Any]) -> Trainer[Any]:
     if "curriculum" in description:
         codec = from_dictionary(CodecSettings, description)
         return Trainer(CodecRecipe(codec), codec.trainer, description=description)
+    if description.get("objective") == OBJECTIVE:
+        matching = from_dictionary(MatchingSettings, description)
+        return Trainer(MatchingRecipe(matching), matching.trainer, description=description)
     flow = from_dictionary(FlowSettings, description)
     return Trainer(FlowRecipe(flow), flow.trainer, description=description)

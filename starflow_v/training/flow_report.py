@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from starflow_v.data.contact_sheet import contact_sheet
 from starflow_v.data.pixels import from_unit
@@ -17,7 +18,6 @@ from starflow_v.denoiser import CausalDenoiser
 from starflow_v.evaluation.scene_checker import check
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
-from starflow_v.text import embed_tokens
 from starflow_v.training.objectives import add_noise, bits_per_dimension, negative_log_likelihood
 
 ATTRIBUTES = ("color", "shape", "motion", "background", "all")
@@ -27,7 +27,7 @@ ATTRIBUTES = ("color", "shape", "motion", "background", "all")
 def measure_held_out(
     flow: StarFlowModel,
     denoiser: CausalDenoiser,
-    text_encoder: nn.Module,
+    text: Tensor,
     batch: Mapping[str, Tensor],
 ) -> dict[str, float]:
     """Likelihood in bits per latent dimension, and how near the clean latents denoising comes.
@@ -35,11 +35,10 @@ def measure_held_out(
     Args:
         flow: the flow.
         denoiser: its denoiser.
-        text_encoder: reads `ids` and `mask`.
-        batch: latents and eps (B,T,c,h,w), sigma (B,), ids and mask (B,L).
+        text: the batch's captions, (B,L,D).
+        batch: latents and eps (B,T,c,h,w), sigma (B,).
     """
     clean = batch["latents"]
-    text = embed_tokens(text_encoder, batch["ids"], batch["mask"])
     x = add_noise(clean, batch["sigma"], batch["eps"])
     z, log_det = flow(x, text, return_dict=False)
     nll = negative_log_likelihood(z, log_det).mean()
@@ -59,22 +58,38 @@ def held_out_captions(count: int, *, seed: int) -> list[str]:
 
 
 def sample_captions(
-    pipeline: StarFlowVPipeline, captions: Sequence[str], folder: Path, *, shown: int = 8
+    pipeline: StarFlowVPipeline, captions: Sequence[str], folder: Path
 ) -> dict[str, float]:
-    """Make a video of each caption, check it, and draw the first ones into `folder`/samples.png.
+    """Make a video of each caption of a scene, check it, and draw the first ones into `folder`.
 
     Returns:
         The share of clips in which each attribute is as the caption says.
     """
-    generators = [Generator().manual_seed(index) for index in range(len(captions))]
-    videos, *_ = pipeline(list(captions), generator=generators, return_dict=False)
-    clips = from_unit(np.asarray(videos))
+    clips = draw_samples(pipeline, captions, folder)
     verdicts = [check(clip, caption) for clip, caption in zip(clips, captions, strict=True)]
-    sheet = contact_sheet(list(clips[:shown]), labels=list(captions[:shown]))
-    Image.fromarray(sheet).save(folder / "samples.png")
     return {
         f"right.{name}": float(
             np.mean([getattr(verdict, name) is not False for verdict in verdicts])
         )
         for name in ATTRIBUTES
     }
+
+
+def draw_samples(
+    pipeline: StarFlowVPipeline,
+    captions: Sequence[str],
+    folder: Path,
+    *,
+    num_frames: int | None = None,
+    shown: int = 8,
+) -> NDArray[np.uint8]:
+    """A clip (F,H,W,3) of each caption, (B,F,H,W,3); the first ones drawn into
+    `folder`/samples.png."""
+    generators = [Generator().manual_seed(index) for index in range(len(captions))]
+    videos, *_ = pipeline(
+        list(captions), num_frames=num_frames, generator=generators, return_dict=False
+    )
+    clips = from_unit(np.asarray(videos))
+    sheet = contact_sheet(list(clips[:shown]), labels=list(captions[:shown]))
+    Image.fromarray(sheet).save(folder / "samples.png")
+    return clips

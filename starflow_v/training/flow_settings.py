@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from starflow_v.data.scene_latents import BUCKETS
+from starflow_v.config import one_of
+from starflow_v.training.data_settings import DataSettings, FolderData, SceneData, TarData
 from starflow_v.training.engine.settings import TrainerSettings
-
-SHARD = 256
-"""Clips in a shard of the cache."""
+from starflow_v.training.lora import LoraSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,60 +38,52 @@ class DenoiserShape:
 
 @dataclass(frozen=True, kw_only=True)
 class TextShape:
-    """The text encoder, trained with the flow."""
+    """The text encoder: a small one that is trained with the flow, or a pretrained one."""
 
     width: int = 128
     layers: int = 2
     heads: int = 4
     length: int = 32
     """Tokens of a caption."""
+    vocabulary: int = 8192
+    """Words that the small one knows at most: the most frequent ones of the files' captions."""
+    pretrained: str | None = None
+    """Folder of a pretrained one with its tokenizer; width, layers and heads are then its own."""
+    train: bool | None = None
+    """Whether it is trained; None: the small one is, a pretrained one is not."""
+    cache: bool = False
+    """Read the embeddings of all captions from the disk; for one that is not trained."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class SceneData:
-    """Procedural scenes, encoded once into a cache of latents."""
-
-    cache: str = "runs/latents"
-    """Folder of the cache; what is missing is made before the first step."""
-    seed: int = 0
-    num_frames: int = 17
-    height: int = 64
-    width: int = 64
-    fps: int = 8
-    tasks: dict[str, float] = field(default_factory=lambda: {"video": 1.0})
-    """Task -> how often a batch is of it, relative to the others."""
-    clips: dict[str, int] = field(default_factory=lambda: {"video": 4096})
-    """Task -> clips in the cache, rounded up to whole shards."""
+    @property
+    def trained(self) -> bool:
+        """Whether it is one of the trained networks."""
+        return self.pretrained is None if self.train is None else self.train
 
     def __post_init__(self) -> None:
-        unknown = sorted(self.tasks.keys() - set(BUCKETS))
-        if unknown:
-            raise ValueError(f"tasks {unknown} are not known: choose from {', '.join(BUCKETS)}")
-        without = sorted(self.tasks.keys() - self.clips.keys())
-        if without:
-            raise ValueError(f"clips says nothing about {', '.join(without)}: how many to encode?")
-
-    def shards(self, task: str) -> int:
-        """How many shards of the cache a task has."""
-        return -(-self.clips[task] // SHARD)
+        if self.pretrained is None and not self.trained:
+            raise ValueError("text.train is false, but nothing has trained the small text encoder")
+        if self.cache and self.trained:
+            raise ValueError(
+                "text.cache keeps embeddings on the disk, but this text encoder is trained and "
+                "changes them: set text.cache=false, or text.pretrained with text.train=false"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowSettings:
-    """Everything that a run needs."""
+class LatentSettings:
+    """What every run on cached latents needs, whatever learns them."""
 
     trainer: TrainerSettings
     vae: str
     """Folder of the trained VAE."""
-    initialize: str | None = None
-    """Folder of a pipeline whose weights a new run begins with; its shapes must be the same."""
-    data: SceneData = field(default_factory=SceneData)
-    flow: FlowShape = field(default_factory=FlowShape)
-    denoiser: DenoiserShape = field(default_factory=DenoiserShape)
+    data: DataSettings = field(
+        default_factory=SceneData, metadata=one_of(FolderData, TarData, SceneData)
+    )
+    """Scenes, or files where `folder` or `webdataset` is given."""
     text: TextShape = field(default_factory=TextShape)
     conditions: list[str] = field(default_factory=lambda: ["fps"])
     """What captions tell beside the prompt: fps, aspect_ratio, noise_std."""
-    noise_std: float = 0.3
+    noise_std: float = 0.0
     """Standard deviation of the noise that is added to the latents."""
     temporal_scale: float | None = None
     """Factor of the latent frames after the first; None: as the VAE's statistics.json says."""
@@ -100,14 +91,49 @@ class FlowSettings:
     """Share of the captions that are left empty, for guidance."""
     batch_size: int = 32
     lr: float = 1e-3
-    """Peak learning rate of the flow and the text encoder."""
-    denoiser_lr: float = 1e-3
-    """Peak learning rate of the denoiser."""
+    """Peak learning rate of the main network and the text encoder."""
     muon_lr: float | None = None
-    """Peak learning rate of Muon for the matrices of flow and denoiser; None: AdamW for all."""
+    """Peak learning rate of Muon for the matrices of the other networks; None: AdamW for all."""
     weight_decay: float = 1e-4
     average_decay: float = 0.999
     guidance_scale: float = 1.0
     """Default of the exported pipeline."""
     samples: int = 16
     """Captions that are sampled and checked at an evaluation."""
+
+    @property
+    def token_side(self) -> int:
+        """Side of the square of latents that makes a token."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowSettings(LatentSettings):
+    """Everything that a flow's run needs."""
+
+    objective: str = "likelihood"
+    """What is trained: a flow by its likelihood, here; see `matching_settings` for the other."""
+    initialize: str | None = None
+    """Folder of a pipeline whose weights a new run begins with; smaller networks are grown, see
+    `training.growth`."""
+    lora: LoraSettings | None = None
+    """Train adapters of that pipeline, all else frozen; None: train everything."""
+    flow: FlowShape = field(default_factory=FlowShape)
+    denoiser: DenoiserShape = field(default_factory=DenoiserShape)
+    noise_std: float = 0.3
+    denoiser_lr: float = 1e-3
+    """Peak learning rate of the denoiser."""
+    latent_norm: float = 0.0
+    """Weight of the penalty on what the shallow blocks make; the image model had 1e-4."""
+
+    @property
+    def token_side(self) -> int:
+        return self.flow.patch_size
+
+    def __post_init__(self) -> None:
+        if self.lora is None:
+            return
+        if self.initialize is None:
+            raise ValueError("lora adapts a pipeline: name its folder by initialize")
+        if self.muon_lr is not None:
+            raise ValueError(f"muon_lr={self.muon_lr}, but lora trains by AdamW: set muon_lr=null")

@@ -8,9 +8,17 @@ The denoiser is trained by flow-score matching (STARFlow-V): it regresses the sc
 flow, which the backward pass of the NLL leaves in x.grad at no cost,
 
     target = sigma²/0.3 · ∂NLL/∂x,      NLL summed over all elements.
+
+The image model adds a penalty on what lies between its blocks z_1 .. z_K (STARFlow, weight 1e-4),
+
+    Σ_{b<K} mean(z_b²),
+
+which no likelihood holds in place: what one block scales up, the next can scale down.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -38,6 +46,15 @@ def negative_log_likelihood(z: Tensor, log_det: Tensor) -> Tensor:
     """
     elements = z[0].numel()
     return (z.square().flatten(1).sum(1) / 2 - log_det.flatten(1).sum(1)) / elements
+
+
+def latent_norm(between: Iterable[Tensor]) -> Tensor:
+    """Σ mean(z_b²), a number.
+
+    Args:
+        between: the outputs of all blocks but the last, any shape with the batch first.
+    """
+    return sum((z.square().mean() for z in between), start=torch.zeros(()))
 
 
 def noise_weight(sigma: Tensor) -> Tensor:

@@ -11,13 +11,12 @@ from diffusers import ModelMixin
 from safetensors.torch import load_file
 from torch import Tensor
 
-from starflow_v.checkpoints import convert_released
-from starflow_v.checkpoints.released import (
-    DEAD_BUFFERS,
-    denoiser_names,
-    flow_names,
-    released_models,
-)
+from starflow_v.checkpoints import convert_released, export_released
+from starflow_v.checkpoints.arguments import released_models
+from starflow_v.checkpoints.description import read_description
+from starflow_v.checkpoints.names import DEAD_BUFFERS, denoiser_names, flow_names, names_of
+from starflow_v.denoiser import CausalDenoiser
+from starflow_v.flow.starflow import StarFlowModel
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -95,6 +94,23 @@ def test_the_7b_models_are_the_defaults() -> None:
         assert settings(model) == settings(default)
 
 
+CONFIGS = {"starflow_3b_t2i_256": "starflow_3b_keys", "starflow_v_7b_480p": "starflow_v_7b_keys"}
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_configurations_are_the_released_models(config: str) -> None:
+    described = read_description(GOLDEN.parents[1] / "configs" / f"{config}.yaml")
+    from_arguments = released_models(RELEASED[CONFIGS[config]])
+    ours = {}
+    for model, expected in zip(described.models(), from_arguments, strict=True):
+        assert (model is None) == (expected is None)
+        if model is not None and expected is not None:
+            assert settings(model) == settings(expected)
+            weights = model.state_dict()
+            ours |= {theirs: tuple(weights[key].shape) for key, theirs in names_of(model).items()}
+    assert ours == shapes(CONFIGS[config])
+
+
 def test_dead_buffers_and_nothing_else_is_dropped() -> None:
     table = json.loads((GOLDEN / "starflow_v_7b_keys.json").read_text("utf-8"))
     dead = sorted(table.keys() - shapes("starflow_v_7b_keys").keys())
@@ -147,7 +163,7 @@ def plus(key: str, *shape: int) -> Callable[[Mapping[str, Tensor]], dict[str, Te
         (plus("flow.shallow.blocks.0.start", 1, 1, 6), "surplus key flow.shallow.blocks.0.start"),
         (
             plus("blocks.0.proj_in.bias", 31),
-            r"blocks.0.proj_in.bias has shape \(31,\), expected \(32,\)",
+            r"other shape of blocks.0.proj_in.bias: the file has \(31,\), the model \(32,\)",
         ),
     ],
 )
@@ -163,7 +179,7 @@ def test_a_key_that_does_not_fit_is_named(
 
 def test_many_problems_are_counted(golden: tuple[dict[str, Tensor], dict[str, Any]]) -> None:
     _, arguments = golden
-    with pytest.raises(ValueError, match=r"missing key blocks.0.*; and \d+ more"):
+    with pytest.raises(ValueError, match=r"(?s)missing key blocks.0.*\n  and \d+ more"):
         convert_released({}, arguments)
 
 
@@ -266,3 +282,45 @@ def test_an_image_model_may_say_that_it_is_none_of_time() -> None:
     )
     assert denoiser is None
     assert settings(flow) == settings(released_models(IMAGE_3B)[0])
+
+
+def test_exporting_undoes_converting(golden: tuple[dict[str, Tensor], dict[str, Any]]) -> None:
+    weights, arguments = golden
+    flow, denoiser = convert_released(weights, arguments)
+    exported = export_released(flow, denoiser)
+    assert exported.keys() == {key for key in weights if not DEAD_BUFFERS.fullmatch(key)}
+    for key, tensor in exported.items():
+        assert torch.equal(tensor, weights[key]) and not tensor.requires_grad
+    alone = export_released(flow, None) | export_released(None, denoiser)
+    assert alone.keys() == exported.keys()
+
+
+def test_nothing_is_no_checkpoint() -> None:
+    with pytest.raises(ValueError, match="nothing to export"):
+        export_released(None, None)
+
+
+SMALL = {"in_channels": 2, "head_dim": 20, "text_dim": 4}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shallow_groups": 2}, "shallow_groups=2 has no released layout"),
+        ({"deep_groups": 1}, "deep_groups=1 has no released layout"),
+        ({"text_dim": None}, "without text has no released layout"),
+    ],
+)
+def test_a_flow_that_would_be_read_as_another_is_not_exported(
+    change: dict[str, Any], message: str
+) -> None:
+    shape = {"shallow_width": 20, "deep_width": 20, "shallow_layers": (1,), "deep_layers": 1}
+    flow = StarFlowModel(**(SMALL | shape | change))
+    with pytest.raises(ValueError, match=message):
+        export_released(flow)
+
+
+def test_a_denoiser_that_looks_less_far_ahead_is_warned_of() -> None:
+    denoiser = CausalDenoiser(**SMALL, width=20, layers=2, lookahead_layers=1)
+    with pytest.warns(UserWarning, match="1 of the denoiser's 2 layers look ahead"):
+        export_released(None, denoiser)

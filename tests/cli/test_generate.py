@@ -227,7 +227,7 @@ def test_a_model_is_hashed_once(
         hashed.append(model.path)
         return hash_files(model)
 
-    monkeypatch.setattr("starflow_v.cli.generate.hash_files", spy)
+    monkeypatch.setattr("starflow_v.cli.making.hash_files", spy)
     again = generate("--from", video.with_suffix(".json"), "-o", tmp_path / "again.mp4")
     assert again.exit_code == 0 and len(hashed) == 1
 

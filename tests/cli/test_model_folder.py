@@ -94,10 +94,10 @@ def test_json_that_is_broken_is_named(model: Path, content: str) -> None:
 def test_a_pickle_is_refused_with_the_function_that_converts_it(model: Path) -> None:
     pickle = model / "checkpoint.pth"
     pickle.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"checkpoint\.pth .*convert_released"):
+    with pytest.raises(ValueError, match=r"checkpoint\.pth .*starflow-v convert"):
         read_model_folder(pickle)
     (model / "model_index.json").unlink()
-    with pytest.raises(ValueError, match=r"no model_index\.json.*convert_released"):
+    with pytest.raises(ValueError, match=r"no model_index\.json.*starflow-v convert"):
         read_model_folder(model)
 
 

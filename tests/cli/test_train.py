@@ -12,7 +12,7 @@ from starflow_v.training.codec_settings import CodecSettings
 from starflow_v.training.flow_settings import FlowSettings
 
 COMMANDS = {
-    "train": ("starflow_v.training.flow", "train_flow"),
+    "train": ("starflow_v.training.objective", "train_model"),
     "train-vae": ("starflow_v.training.codec", "train_codec"),
 }
 

@@ -14,6 +14,7 @@ from torch.testing import assert_close
 from starflow_v import ContextWindow, SequentialSolver, StarFlowModel
 from starflow_v.flow.predictor import Predictor
 from starflow_v.flow.solver import Cost
+from starflow_v.flow.texts import Texts
 from starflow_v.flow.window import Window
 
 
@@ -195,3 +196,30 @@ def test_the_first_guess_of_a_frame_is_the_frame_before(
         else:
             assert guess is not None
             assert torch.equal(guess, flow.deep.order.to_slots(flow.to_tokens(frame)[:, 0]))
+
+
+@pytest.mark.parametrize("known", [0, 2, 3, 5])
+def test_from_the_first_restart_on_another_text_is_read(make_flow: Any, known: int) -> None:
+    """A window of three that carries one: frames 3, 4 and 5, 6 each follow a restart.
+
+    The restarts within a long prefix count too.
+    """
+    flow = make_flow(deep_groups=1, shallow_layers=())
+    z, text, again = draw(2, 7, 2, 2, 2), draw(2, 3, 6), 2 * draw(2, 3, 6)
+
+    def run(z: Tensor, text: Tensor, known: int, **more: Any) -> Tensor:
+        solver, prefix = SequentialSolver(), z[:, :known] if known else None
+        noise = z[:, known:].split(1, dim=1)
+        frames = flow.solve_deep(
+            noise, text, frames=z.shape[1], solver=solver, prefix=prefix, **more
+        )
+        return torch.cat([*([] if prefix is None else [prefix]), *(u for u, _ in frames)], dim=1)
+
+    u = run(z, text, known, window=ContextWindow(3, 1), restart=Texts(again))
+    expected = run(z[:, :3], text, min(known, 3)) if known < 3 else z[:, :3]
+    for start in (2, 4):  # a chunk begins with the frame that is carried
+        joined = torch.cat((expected[:, -1:], z[:, start + 1 : start + 3]), dim=1)
+        held = min(max(known - start, 1), 3)
+        chunk = joined if held == 3 else run(joined, again, held)
+        expected = torch.cat((expected, chunk[:, 1:]), dim=1)
+    assert_close(u, expected)

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from starflow_v import AffineParams, DensityGuidance
 from starflow_v.flow.predictor import Predictor
+from starflow_v.flow.texts import Texts
 
 EXACT = {"atol": 1e-10, "rtol": 1e-10}
 GUIDANCE = DensityGuidance(2.0)
@@ -128,3 +129,21 @@ def test_guided_it_is_the_formula_of_two_predictors(text_case: SimpleNamespace) 
     guided.restart()
     again = propose_and_commit(guided, guess, cut)
     assert_close((again.shift, again.scale), (expected.shift, expected.scale), **EXACT)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("guidance", [None, GUIDANCE])
+def test_a_restart_may_read_another_text(
+    text_case: SimpleNamespace, guidance: DensityGuidance | None
+) -> None:
+    case, guess = text_case, noise_of(text_case)
+    other = SimpleNamespace(**(vars(case) | {"text": 2 * case.text, "null_text": -case.null_text}))
+    predictor, fresh = deep_predictor(case, guidance), deep_predictor(other, guidance)
+    cut = sizes(predictor, guess, 2)
+    propose_and_commit(predictor, guess.flip(1), cut)
+    predictor.restart(Texts(other.text, other.null_text).for_predictor(guidance))
+    params, expected = (propose_and_commit(it, guess, cut) for it in (predictor, fresh))
+    assert_close((params.shift, params.scale), (expected.shift, expected.scale), **EXACT)
+    predictor.restart()  # and keeps it
+    params = propose_and_commit(predictor, guess, cut)
+    assert_close((params.shift, params.scale), (expected.shift, expected.scale), **EXACT)

@@ -78,6 +78,46 @@ def test_the_denoise_stage_waits_for_its_lookahead_only():
         assert len(taken) == expected
 
 
+@pytest.mark.parametrize("known", [1, 3, 7])
+@pytest.mark.parametrize("window", [None, ContextWindow(5, 4)])
+def test_known_frames_are_seen_and_not_handed_on(known, window):
+    prefix = torch.cat(numbered(known), dim=1)
+    stage = DenoiseStage(Marker(1), None, window, prefix=prefix)
+    made = [frame + known for frame in numbered(6)]
+    cleaned = [triple.flatten().tolist() for triple in stage(iter(made))]
+    assert [frame for _, frame, _ in cleaned] == [known + index for index in range(6)]
+    assert cleaned[0][0] < known
+    assert list(stage(iter([]))) == []
+
+
+def test_the_prefix_waits_for_the_first_frame():
+    """Under model offload the denoiser once woke before the flow had made anything."""
+    denoiser = Marker(0)
+    stage = DenoiseStage(denoiser, None, prefix=numbered(1)[0])
+
+    def nothing_yet() -> Iterator[Tensor]:
+        raise LookupError
+        yield
+
+    with pytest.raises(LookupError):
+        next(stage(nothing_yet()))
+
+
+def test_later_chunks_are_told_something_else():
+    told = []
+
+    class Listening(Marker):
+        def denoise_frames(self, frames: Iterator[Tensor], text: Tensor | None) -> Iterator[Tensor]:
+            told.append(text)
+            yield from super().denoise_frames(frames, text)
+
+    first, later = torch.zeros(1), torch.ones(1)
+    stage = DenoiseStage(Listening(1), first, ContextWindow(5, 4), restart_text=later)
+    assert len(list(stage(iter(numbered(9))))) == 9
+    assert [text is first for text in told] == [True] + [False] * (len(told) - 1)
+    assert len(told) > 1 and all(text is later for text in told[1:])
+
+
 def test_gather_and_one_by_one_undo_each_other():
     frames = numbered(5)
     (whole,) = gather(iter(frames))

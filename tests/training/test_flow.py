@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from starflow_v import StarFlowVPipeline
 from starflow_v.config import load_config
+from starflow_v.data.buckets import Bucket, Size
 from starflow_v.training.engine.recipe import Share
 from starflow_v.training.export import export_checkpoint
 from starflow_v.training.flow import FlowRecipe, train_flow
@@ -120,8 +121,9 @@ def test_fewer_clips_are_fewer_clips(config):
     changes = ["data.clips.video=512", "data.cache=" + str(config.parent / "more")]
     more = FlowRecipe(load_config(FlowSettings, config, changes)).cache
     fewer = FlowRecipe(load_config(FlowSettings, config, [changes[1]])).cache
-    assert more.sizes() == {"video": 512, "image": 256}
-    assert fewer.sizes() == {"video": 256, "image": 256}
+    size = Size(32, 32)
+    assert more.sizes() == {Bucket("video", size): 512, Bucket("image", size): 256}
+    assert fewer.sizes() == {Bucket("video", size): 256, Bucket("image", size): 256}
 
 
 def test_the_noise_level_weights_the_likelihood_and_not_the_score(config):
@@ -143,6 +145,30 @@ def test_the_noise_level_weights_the_likelihood_and_not_the_score(config):
     assert_close(
         weighted["score_power"] / plain["score_power"], torch.tensor(1.0), rtol=0.3, atol=0
     )
+
+
+def test_the_penalty_moves_the_flow_and_not_the_denoisers_target(config):
+    def told(weight: float) -> tuple[dict, dict]:
+        changes = [f"latent_norm={weight}", "flow.shallow_layers=[1,1]"]
+        recipe = FlowRecipe(load_config(FlowSettings, config, changes))
+        modules = {name: part.module for name, part in recipe.parts.items()}
+        for module in modules.values():
+            for index, parameter in enumerate(module.parameters()):
+                generator = torch.Generator().manual_seed(index)
+                parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
+        metrics = recipe.backward(modules, first_batch(recipe), lambda loss: loss.backward())
+        return metrics, {
+            f"{part}.{name}": parameter.grad
+            for part, module in modules.items()
+            for name, parameter in module.named_parameters()
+        }
+
+    (without, plain), (with_it, penalised) = told(0.0), told(0.1)
+    for name, value in without.items():
+        assert torch.equal(value, with_it[name]), name
+    moved = {name for name, gradient in plain.items() if not torch.equal(gradient, penalised[name])}
+    assert {name.partition(".blocks.")[0] for name in moved} == {"flow.shallow"}
+    assert "flow.shallow.blocks.0.start" in moved
 
 
 @pytest.mark.parametrize(
@@ -181,5 +207,17 @@ def test_a_run_begins_with_the_weights_of_a_pipeline(config, tmp_path):
         expected = getattr(start, name).state_dict()
         for key, value in getattr(recipe, name).state_dict().items():
             assert_close(value, expected[key].float())
-    with pytest.raises(ValueError, match=r"deep\.block\.input"):
-        FlowRecipe(load_config(FlowSettings, config, [*changes, "flow.deep_width=48"]))
+
+
+def test_a_run_begins_with_what_a_smaller_pipeline_computes(config):
+    changes = [f"initialize={train_flow(config)}"]
+    small = FlowRecipe(load_config(FlowSettings, config, changes))
+    larger = ["flow.shallow_layers=[1,1,1]", "flow.deep_layers=3", "flow.deep_width=48"]
+    large = FlowRecipe(load_config(FlowSettings, config, [*changes, *larger, "denoiser.width=48"]))
+    batch = first_batch(small)
+    x, text = batch["latents"], torch.randn(4, 3, 16)
+    with torch.no_grad():
+        assert_close(large.flow.log_prob(x, text), small.flow.log_prob(x, text))
+        assert_close(large.denoiser(x, text), small.denoiser(x, text), atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match="layers would have to"):
+        FlowRecipe(load_config(FlowSettings, config, [*changes, "denoiser.layers=1"]))

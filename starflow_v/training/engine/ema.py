@@ -15,17 +15,21 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from starflow_v.training.engine.state import fitting
+
 
 class ExponentialAverage:
     """Averages in float32 beside the module, under the module's own parameter names."""
 
-    def __init__(self, module: nn.Module, *, decay: float) -> None:
+    def __init__(self, module: nn.Module, *, decay: float, only_trained: bool = False) -> None:
+        """`only_trained` leaves out the parameters that are frozen."""
         if not 0 <= decay < 1:
             raise ValueError(f"the decay of the average must be in [0, 1), got {decay}")
         self.decay = decay
         self.average: dict[str, Tensor] = {
             name: parameter.detach().float().clone()
             for name, parameter in module.named_parameters()
+            if parameter.requires_grad or not only_trained
         }
 
     @torch.no_grad()
@@ -49,7 +53,10 @@ class ExponentialAverage:
 
     @contextmanager
     def applied_to(self, module: nn.Module) -> Iterator[None]:
-        """Inside this context the module has the average as its parameters."""
+        """Inside this context the module has the average as its parameters.
+
+        It may be another copy of the module than the one that is averaged: slices are put together.
+        """
         parameters = dict(module.named_parameters())
         own = {name: parameters[name].detach().clone() for name in self.average}
         self._write(parameters, self.average)
@@ -62,4 +69,4 @@ class ExponentialAverage:
     @torch.no_grad()
     def _write(parameters: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> None:
         for name, value in values.items():
-            parameters[name].copy_(value)
+            parameters[name].copy_(fitting(value, parameters[name]))

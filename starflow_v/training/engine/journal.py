@@ -1,11 +1,12 @@
 """What a run tells: a progress bar for people, a JSON line a logged step for machines, TensorBoard
-if wanted."""
+and Weights & Biases if wanted."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,6 +27,7 @@ class Journal:
         steps: int,
         done: int,
         tensorboard: bool = False,
+        wandb: str | None = None,
         silent: bool = False,
     ) -> None:
         self.silent = silent
@@ -39,6 +41,7 @@ class Journal:
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer = SummaryWriter(folder / "tensorboard")
+        self._run = None if wandb is None else _start_wandb(wandb, folder)
 
     def __enter__(self) -> Journal:
         return self
@@ -55,6 +58,8 @@ class Journal:
         self._bar.close()
         if self._writer is not None:
             self._writer.close()
+        if self._run is not None:
+            self._run.finish(exit_code=0 if error is None else 1)
 
     def advance(self) -> None:
         """One step is done."""
@@ -75,3 +80,20 @@ class Journal:
         if self._writer is not None:
             for name, value in numbers.items():
                 self._writer.add_scalar(f"{event}/{name}", value, step)
+        if self._run is not None:
+            self._run.log({f"{event}/{name}": it for name, it in numbers.items()}, step=step)
+
+
+def _start_wandb(project: str, folder: Path) -> Any:
+    """A run for each folder: a resumed one goes on with its own."""
+    try:
+        import wandb
+    except ImportError as error:
+        raise ValueError(
+            f"trainer.wandb={project} needs Weights & Biases: pip install starflow_v[wandb]"
+        ) from error
+    path = folder.resolve()
+    number = sha256(str(path).encode()).hexdigest()[:16]
+    return wandb.init(
+        project=project, name=path.name, id=number, dir=str(folder), resume="allow"
+    )

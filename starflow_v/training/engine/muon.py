@@ -23,6 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from starflow_v.training.engine.state import gather, like
+
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """a, b, c: chosen so that singular values between 0.001 and 1 come near 1 in five steps."""
 
@@ -31,17 +33,24 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 def orthogonalize(matrix: Tensor, *, steps: int = 5) -> Tensor:
     """The nearest (roughly) orthogonal matrix, singular values between about 0.7 and 1.2; (m,n) ->
     (m,n)."""
-    a, b, c = NEWTON_SCHULZ
     wide = matrix.float() if matrix.shape[0] <= matrix.shape[1] else matrix.float().T
     wide = wide / (wide.norm() + 1e-7)
-    identity = torch.eye(len(wide), device=wide.device)
-    gram, product = wide @ wide.T, identity
-    for _ in range(steps):
-        polynomial = a * identity + b * gram + c * gram @ gram
-        product = polynomial @ product
+    gram = wide @ wide.T
+    product = polynomial = _polynomial(gram)
+    for _ in range(steps - 1):
         gram = polynomial @ gram @ polynomial
+        polynomial = _polynomial(gram)
+        product = polynomial @ product
     wide = product @ wide
     return wide if matrix.shape[0] <= matrix.shape[1] else wide.T
+
+
+def _polynomial(gram: Tensor) -> Tensor:
+    """a I + b G + c G² for a square G."""
+    a, b, c = NEWTON_SCHULZ
+    polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+    polynomial.diagonal().add_(a)
+    return polynomial
 
 
 class Muon(Optimizer):
@@ -89,12 +98,12 @@ class Muon(Optimizer):
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
         state["momentum"].lerp_(gradient, 1 - beta)
-        direction = orthogonalize(gradient.lerp(state["momentum"], beta).flatten(1))
+        update = gather(gradient.lerp(state["momentum"], beta))
+        direction = orthogonalize(update.flatten(1))
         rows, columns = direction.shape
         scale = max(1.0, rows / columns) ** 0.5
-        parameter.add_(
-            direction.view(parameter.shape).to(parameter.dtype), alpha=-group["lr"] * scale
-        )
+        step = direction.view(parameter.shape).to(parameter.dtype)
+        parameter.add_(like(step, parameter), alpha=-group["lr"] * scale)
 
     def _adam_step(self, parameter: nn.Parameter, gradient: Tensor, group: dict[str, Any]) -> None:
         state, (beta1, beta2) = self.state[parameter], group["betas"]

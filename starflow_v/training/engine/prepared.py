@@ -27,17 +27,28 @@ class PreparedPart:
     """The files that it has in a checkpoint."""
 
     def __init__(
-        self, part: Part, *, wrapped: nn.Module, optimizer: Optimizer, outlier: float
+        self,
+        part: Part,
+        *,
+        wrapped: nn.Module,
+        trained: nn.Module,
+        optimizer: Optimizer,
+        outlier: float,
     ) -> None:
-        """`wrapped` and `optimizer` are the part's own, wrapped for several processes where there
-        are several."""
+        """`wrapped` and `optimizer` are the part's own, prepared for several processes where there
+        are several; `trained` holds the parameters that learn (a copy in slices, or the part's
+        module)."""
         self.module = part.module
         self.wrapped = wrapped
+        self.trained = trained
         self.optimizer = optimizer
         self.clip_norm = part.clip_norm
         self.peaks = [group["lr"] for group in part.optimizer.param_groups]
         self.guard = GradientGuard(multiple=outlier)
-        self.average = ExponentialAverage(part.module, decay=part.average_decay)
+        self.only_trained = part.only_trained
+        self.average = ExponentialAverage(
+            trained, decay=part.average_decay, only_trained=part.only_trained
+        )
 
     def set_learning_rate(self, factor: float) -> None:
         """Every group of parameters learns at this share of its peak."""
@@ -48,24 +59,24 @@ class PreparedPart:
         """Use up the gradients, whose norm is told: step and average, unless the guard refuses."""
         if self.guard.judge(norm) is Verdict.ACCEPTED:
             self.optimizer.step()
-            self.average.update(self.module, step)
+            self.average.update(self.trained, step)
         self.optimizer.zero_grad(set_to_none=True)
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """What a checkpoint holds, kind of file -> name -> tensor."""
         return {
-            "weights": module_state(self.module),
+            "weights": module_state(self.trained, only_trained=self.only_trained),
             "average": {name: whole(value) for name, value in self.average.average.items()},
-            "optimizer": optimizer_state(self._plain_optimizer, self.module),
+            "optimizer": optimizer_state(self._plain_optimizer, self.trained),
         }
 
     def restore(
         self, tensors: Mapping[str, Mapping[str, Tensor]], guard: Mapping[str, Any]
     ) -> None:
         """Become what was saved."""
-        restore_module(self.module, tensors["weights"])
+        restore_module(self.trained, tensors["weights"], only_trained=self.only_trained)
         self.average.restore(tensors["average"])
-        restore_optimizer(self._plain_optimizer, self.module, tensors["optimizer"])
+        restore_optimizer(self._plain_optimizer, self.trained, tensors["optimizer"])
         self.guard.restore(guard)
 
     @property

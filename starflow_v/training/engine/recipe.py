@@ -32,6 +32,9 @@ class Part:
     sometimes_unused: bool = False
     """Whether a step may leave some parameters without a gradient (several processes need to
     know)."""
+    only_trained: bool = False
+    """Whether averages and checkpoints leave out the frozen parameters, which the recipe brings
+    along again."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,10 +37,16 @@ class TrainerSettings:
     """Checkpoints that stay on the disk."""
     max_seconds: float | None = None
     """Stop (with a checkpoint) after this time; starting again goes on."""
+    shard: bool = False
+    """Share out parameters, gradients and optimizers among processes (FSDP2); else each has all."""
+    compile: bool = False
+    """Compile the networks (torch.compile): pays on GPUs, in long runs."""
     threads: int | None = None
     """CPU threads of torch; None leaves its default."""
     tensorboard: bool = False
     """Also write TensorBoard files."""
+    wandb: str | None = None
+    """Also log to this project of Weights & Biases (the extra `wandb`)."""
 
     def __post_init__(self) -> None:
         counts = (

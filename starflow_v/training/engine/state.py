@@ -19,15 +19,18 @@ SEPARATOR = "|"
 """Between a parameter's name and the name of one of its optimizer's tensors."""
 
 
-def module_state(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and saved buffers by name, each tensor once, on the CPU."""
-    return {name: whole(value) for name, value in _each_once(module).items()}
+def module_state(module: nn.Module, *, only_trained: bool = False) -> dict[str, Tensor]:
+    """Parameters and saved buffers by name, each tensor once, on the CPU; or only the parameters
+    that are trained."""
+    return {name: whole(value) for name, value in _each_once(module, only_trained).items()}
 
 
 @torch.no_grad()
-def restore_module(module: nn.Module, saved: Mapping[str, Tensor]) -> None:
+def restore_module(
+    module: nn.Module, saved: Mapping[str, Tensor], *, only_trained: bool = False
+) -> None:
     """Copy saved tensors into the module; another set of names or shapes is refused."""
-    own = _each_once(module)
+    own = _each_once(module, only_trained)
     for name in own.keys() ^ saved.keys():
         side = "lacks" if name in own else "has, unlike the model,"
         raise ValueError(f"the checkpoint {side} {name!r}: it belongs to another configuration")
@@ -66,8 +69,12 @@ def restore_optimizer(optimizer: Optimizer, module: nn.Module, saved: Mapping[st
 
 def whole(value: Tensor) -> Tensor:
     """A tensor gathered from its shards, detached, on the CPU."""
-    gathered = value.full_tensor() if isinstance(value, DTensor) else value
-    return gathered.detach().cpu()
+    return gather(value).detach().cpu()
+
+
+def gather(value: Tensor) -> Tensor:
+    """A tensor put together from its shards, on its device."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
 
 
 def like(value: Tensor, other: Tensor) -> Tensor:
@@ -77,12 +84,19 @@ def like(value: Tensor, other: Tensor) -> Tensor:
     return value.to(other.device)
 
 
-def _each_once(module: nn.Module) -> dict[str, Tensor]:
-    """The module's state dict without second names of one tensor."""
+def fitting(value: Tensor, other: Tensor) -> Tensor:
+    """A tensor, whole or in shards, as the other one is."""
+    if isinstance(value, DTensor) == isinstance(other, DTensor):
+        return value
+    return like(whole(value), other)
+
+
+def _each_once(module: nn.Module, only_trained: bool) -> dict[str, Tensor]:
+    """The module's state dict without second names of one tensor, or the trained part of it."""
     seen: set[int] = set()
     unique: dict[str, Tensor] = {}
     for name, value in module.state_dict(keep_vars=True).items():
-        if id(value) not in seen:
+        if id(value) not in seen and (value.requires_grad or not only_trained):
             seen.add(id(value))
             unique[name] = value
     return unique

@@ -25,8 +25,9 @@ from typing import Any, Generic
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
-from accelerate.utils import send_to_device
+from accelerate.utils import DistributedType, send_to_device
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from starflow_v.training.engine.checkpoint import (
     Checkpoint,
@@ -40,6 +41,10 @@ from starflow_v.training.engine.prepared import PreparedPart
 from starflow_v.training.engine.recipe import Batch, Part, Recipe, Share
 from starflow_v.training.engine.schedule import WarmupCosine
 from starflow_v.training.engine.settings import TrainerSettings
+from starflow_v.training.engine.sharding import shard
+
+
+SHARDED_BY_US = (DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 
 
 class TrainingFailedError(RuntimeError):
@@ -81,10 +86,28 @@ class Trainer(Generic[Batch]):
         self._stop = False
 
     def _prepare(self, part: Part) -> PreparedPart:
-        module, optimizer = self.accelerator.prepare(part.module, part.optimizer)
+        trained = part.module
+        if self.settings.shard:
+            trained = shard(part.module, part.optimizer, self._mesh())
+        if self.settings.compile:
+            trained.compile()
         return PreparedPart(
-            part, wrapped=module, optimizer=optimizer, outlier=self.settings.outlier
+            part,
+            wrapped=self.accelerator.prepare_model(trained, evaluation_mode=self.settings.shard),
+            trained=trained,
+            optimizer=self.accelerator.prepare_optimizer(part.optimizer),
+            outlier=self.settings.outlier,
         )
+
+    def _mesh(self) -> DeviceMesh:
+        """All processes in a row."""
+        if self.accelerator.distributed_type not in SHARDED_BY_US:
+            raise ValueError(
+                f"trainer.shard=true needs several processes of one machine type, not "
+                f"{self.accelerator.distributed_type.value}: start it with accelerate launch "
+                "--num_processes, and leave FSDP out of accelerate's own configuration"
+            )
+        return init_device_mesh(self.accelerator.device.type, (self.accelerator.num_processes,))
 
     @property
     def checkpoints(self) -> Path:
@@ -102,6 +125,7 @@ class Trainer(Generic[Batch]):
             steps=self.settings.steps,
             done=self.step,
             tensorboard=self.settings.tensorboard,
+            wandb=self.settings.wandb,
             silent=not main,
         )
         started, saved = time.monotonic(), self.step
@@ -197,19 +221,18 @@ class Trainer(Generic[Batch]):
 
     def evaluate(self, journal: Journal) -> None:
         """Let the recipe measure and sample with the averaged weights, on the first process."""
-        if self.accelerator.is_main_process:
-            folder = self.folder / "samples" / f"step-{self.step:08d}"
-            folder.mkdir(parents=True, exist_ok=True)
-            with self.averaged():
-                journal.record(
-                    self.step, self.recipe.evaluate(self.step, folder), event="evaluation"
-                )
+        with self.averaged():
+            if self.accelerator.is_main_process:
+                folder = self.folder / "samples" / f"step-{self.step:08d}"
+                folder.mkdir(parents=True, exist_ok=True)
+                measured = self.recipe.evaluate(self.step, folder)
+                journal.record(self.step, measured, event="evaluation")
         self.accelerator.wait_for_everyone()
 
     def export(self, folder: Path) -> None:
         """Write the finished model with its averaged weights."""
-        if self.accelerator.is_main_process:
-            with self.averaged():
+        with self.averaged():
+            if self.accelerator.is_main_process:
                 self.recipe.export(folder)
         self.accelerator.wait_for_everyone()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -154,12 +155,13 @@ class Slow(ToyRecipe):
         time.sleep(float(sys.argv[3]))
         return super().batch_size(step)
 
-Trainer(Slow(), toy_settings(Path(sys.argv[1]), steps=int(sys.argv[2]))).run()
+shard = sys.argv[4] == "True"
+Trainer(Slow(), toy_settings(Path(sys.argv[1]), steps=int(sys.argv[2]), shard=shard)).run()
 """
 
 
 def command(folder: Path, *, steps: int, pause: float = 0.0) -> list[str]:
-    return [sys.executable, "-c", RUN, str(folder), str(steps), str(pause)]
+    return [sys.executable, "-c", RUN, str(folder), str(steps), str(pause), "False"]
 
 
 @pytest.mark.slow
@@ -179,17 +181,22 @@ def test_killed_and_resumed(tmp_path: Path, losses: Losses, kind: signal.Signals
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one(tmp_path: Path, losses: Losses) -> None:
+@pytest.mark.parametrize("shard", [False, True])
+def test_two_processes_equal_one(tmp_path: Path, losses: Losses, shard: bool) -> None:
+    """Whether each process has all (DDP) or a share (FSDP2), and after resuming."""
     script = tmp_path / "run.py"
     # Dropout draws from each process's own generator: without it, both runs compute the same.
     script.write_text(f"import torch\ntorch.nn.Dropout.forward = lambda self, x: x\n{RUN}")
-    arguments = [str(script), str(tmp_path / "two"), "10", "0"]
+    arguments = [str(script), str(tmp_path / "two"), "13", "0", str(shard)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29517"]
     subprocess.run([sys.executable, *launch, *arguments], env=environment, check=True)
-    arguments[1] = str(tmp_path / "one")
+    arguments[1:] = [str(tmp_path / "one"), "13", "0", "False"]
+    shutil.rmtree(list_checkpoints(tmp_path / "two" / "checkpoints")[-1])
+    subprocess.run([sys.executable, *launch, *arguments], env=environment, check=True)
+    arguments[1:] = [str(tmp_path / "one"), "13", "0", "False"]
     subprocess.run([sys.executable, *arguments], env=environment, check=True)
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
-    assert list(two) == list(range(1, 11))
+    assert list(two) == list(range(1, 14))
     for step, values in one.items():
         assert two[step] == pytest.approx(values, rel=1e-4)

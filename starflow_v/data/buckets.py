@@ -1,0 +1,70 @@
+"""Buckets: samples that can share a batch, because they have one task and one size.
+
+Videos come in many shapes. Cutting all of them square loses half of what they show, so a data set
+has a few *sizes* of about the same area, each a multiple of what codec and flow can cut into
+tokens; a video goes to the size whose aspect ratio is nearest to its own, is resized to cover it
+and cropped in the middle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from starflow_v.text import size_for
+
+
+class Size(NamedTuple):
+    """Pixels of a frame."""
+
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}"
+
+    @classmethod
+    def parse(cls, text: str) -> Size:
+        """
+        >>> Size.parse("48x80")
+        Size(height=48, width=80)
+        """
+        height, width = text.split("x")
+        return cls(int(height), int(width))
+
+
+class Bucket(NamedTuple):
+    """What all samples of a batch have in common."""
+
+    task: str
+    """"video", "image", "extend", "last" or "v2v"."""
+    size: Size
+
+
+def bucket_sizes(base: Size, aspect_ratios: Sequence[str], *, multiple: int) -> tuple[Size, ...]:
+    """The sizes of a data set: `base` alone, or one for each ratio, of the area of `base`.
+
+    >>> bucket_sizes(Size(64, 64), ["1:1", "16:9", "9:16"], multiple=16)
+    (Size(height=64, width=64), Size(height=48, width=80), Size(height=80, width=48))
+    """
+    if not aspect_ratios:
+        if base.height % multiple or base.width % multiple:
+            raise ValueError(
+                f"data.height and data.width are {base}; expected multiples of {multiple}, which "
+                "codec and flow cut into tokens"
+            )
+        return (base,)
+    area = base.height * base.width
+    sizes = [Size(*size_for(ratio, area=area, multiple=multiple)) for ratio in aspect_ratios]
+    return tuple(dict.fromkeys(sizes))
+
+
+def nearest_size(sizes: Sequence[Size], height: int, width: int) -> Size:
+    """The size whose aspect ratio is nearest to a picture's, by logarithms.
+
+    >>> nearest_size([Size(64, 64), Size(48, 80)], 272, 640)
+    Size(height=48, width=80)
+    """
+    ratio = width / height
+    return min(sizes, key=lambda size: abs(math.log(size.width / size.height / ratio)))

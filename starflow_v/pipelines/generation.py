@@ -1,0 +1,281 @@
+"""How every pipeline makes its videos: a request is settled into a plan, the plan becomes a run.
+
+A task is what is known beforehand. `StarFlowVPipeline` knows nothing, `image_to_video` an image,
+`extension` a clip; each file has its task's signatures and its `Known`, and all else is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+from typing import Any, TypeAlias
+
+import torch
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+from torch import Tensor
+
+from starflow_v.denoiser import ScoreDenoiser
+from starflow_v.flow.guidance import DensityGuidance
+from starflow_v.flow.solver import SequentialSolver
+from starflow_v.flow.texts import Texts
+from starflow_v.pipelines.base import StarFlowVBasePipeline
+from starflow_v.pipelines.known import Known, nothing_known
+from starflow_v.pipelines.output import StarFlowVPipelineOutput
+from starflow_v.pipelines.request import Plan, Request, given
+from starflow_v.pipelines.run import Run
+from starflow_v.sampling.noise import noise_frames, seed_children
+from starflow_v.sampling.stages import DeepStage, DenoiseStage, Frames, ShallowStage
+from starflow_v.text import Task
+
+Callback = Callable[[Any, int, int, dict[str, Any]], dict[str, Any] | None]
+AnyCallback: TypeAlias = Callback | PipelineCallback | MultiPipelineCallbacks
+
+
+class GeneratingPipeline(StarFlowVBasePipeline):
+    """From a request and known frames to a video, at once or frame by frame."""
+
+    def _plan(self, request: Request) -> Plan:
+        """The request with the model's own defaults where it says nothing; it checks sizes."""
+        defaults = self.defaults
+        num_frames = self.whole_frames(given(request.num_frames, defaults.num_frames))
+        latent_frames = self.codec.latent_frames(num_frames)
+        height = given(request.height, defaults.height)
+        width = given(request.width, defaults.width)
+        self._latent_shape(height, width)
+        return Plan(
+            request=request,
+            height=height,
+            width=width,
+            num_frames=num_frames,
+            latent_frames=latent_frames,
+            frame_rate=given(request.frame_rate, defaults.frame_rate),
+            guidance=DensityGuidance(given(request.guidance_scale, defaults.guidance_scale)),
+            solver=request.solver or SequentialSolver(),
+            window=request.window or self.window_for(latent_frames),
+            extends=self.extends,
+        )
+
+    def _sized(self, request: Request, size: tuple[int, ...]) -> Request:
+        """The request at the size that is nearest to (height, width), unless it asks for one."""
+        if request.height is not None or request.width is not None:
+            return request
+        height, width = self.nearest_size(*size)
+        return replace(request, height=height, width=width)
+
+    def _need_task(self, task: Task, purpose: str) -> None:
+        """Refuse what the model was not trained for."""
+        tasks = self.config["tasks"]
+        if task not in tasks:
+            raise ValueError(
+                f"this model was not trained to {purpose} (its tasks are {', '.join(tasks)}; it "
+                f"would need {task})"
+            )
+
+    def _call(
+        self,
+        plan: Plan,
+        known: Known | None = None,
+        *,
+        return_dict: bool,
+        callback: AnyCallback | None,
+        callback_tensors: Sequence[str],
+    ) -> StarFlowVPipelineOutput | tuple[object]:
+        """The body of every `__call__`: stage by stage, with callbacks."""
+        if isinstance(callback, PipelineCallback | MultiPipelineCallbacks):
+            callback_tensors = callback.tensor_inputs
+        self._check_callback_tensors(callback_tensors)
+        run = self._prepare(plan, known)
+        cleaned = list(run.shown.split(1, dim=1)) if run.shown.shape[1] else []
+        with self.progress_bar(total=self.num_timesteps) as progress:
+            for step, frame in enumerate(run.stage_by_stage(progress.update)):
+                cleaned.append(frame)
+                if callback is not None:
+                    tensors: dict[str, Any] = {
+                        "latents": torch.cat(cleaned, dim=1).transpose(1, 2),
+                        "prompt_embeds": run.text,
+                        "negative_prompt_embeds": run.null_text,
+                    }
+                    passed = {name: tensors[name] for name in callback_tensors}
+                    returned = callback(self, step, step, passed) or {}
+                    changed = returned.get("latents", tensors["latents"])
+                    cleaned = list(changed.transpose(1, 2).split(1, dim=1))
+                if self.interrupt:
+                    break
+        clean = torch.cat(list(self._saved(iter(cleaned), run)), dim=1)
+        if plan.request.output_type == "latent":
+            frames: object = clean.transpose(1, 2)
+        else:
+            pixels = self.codec.decode(clean)[:, run.hidden :]
+            frames = self._to_output(pixels, plan.request.output_type)
+        self.maybe_free_model_hooks()
+        if not return_dict:
+            return (frames,)
+        return StarFlowVPipelineOutput(frames=frames, deep=run.deep.cost, shallow=run.shallow.cost)
+
+    def _stream(self, plan: Plan, known: Known | None = None) -> Iterator[Any]:
+        """The body of every `stream`: it checks and prepares at once, and makes frames as asked."""
+        self._refuse_to_stream_offloaded()
+        with torch.no_grad():
+            run = self._prepare(plan, known)
+        return self._stream_run(run, plan.request.output_type)
+
+    @torch.no_grad()
+    def _stream_run(self, run: Run, output_type: str) -> Iterator[Any]:
+        shown = run.shown.split(1, dim=1) if run.shown.shape[1] else ()
+        clean = self._saved(chain(shown, run.as_stream()), run)
+        if output_type == "latent":
+            for frame in clean:
+                yield frame.transpose(1, 2)
+            return
+        hidden = run.hidden
+        for frames in self.codec.decode_stream(clean):
+            if hidden < frames.shape[1]:
+                yield self._to_output(frames[:, hidden:], output_type)
+            hidden = max(0, hidden - frames.shape[1])
+
+    def _saved(self, clean: Frames, run: Run) -> Frames:
+        """The same frames, each told to the sink, if there is one, before it is decoded."""
+        total = run.shown.shape[1] + run.frames
+        for frame in clean:
+            if self.latents_sink is not None:
+                self.latents_sink.write(frame, total=total, hidden=run.hidden)
+            yield frame
+
+    def _refuse_to_stream_offloaded(self) -> None:
+        if getattr(self, "_all_hooks", None):
+            raise ValueError(
+                "streaming needs all models on the device at once, but model offload keeps one at "
+                "a time: call the pipeline instead, or use enable_group_offload / "
+                "enable_sequential_cpu_offload"
+            )
+
+    def _check_callback_tensors(self, names: Sequence[str]) -> None:
+        unknown = [name for name in names if name not in self._callback_tensor_inputs]
+        if unknown:
+            raise ValueError(
+                f"callbacks cannot be given {unknown}: choose from {self._callback_tensor_inputs}"
+            )
+
+    def _prepare(self, plan: Plan, known: Known | None) -> Run:
+        """The stages of a plan; the text is computed and the known frames are noised."""
+        texts = self._texts(plan, plan.task)
+        assert texts.text is not None
+        videos = texts.text.shape[0]
+        device = self._execution_device
+        if known is None:
+            known = nothing_known(self._latent_shape(plan.height, plan.width), device)
+        known = known.for_videos(videos)
+        before, made = known.prefix.shape[1], plan.latent_frames - known.shown.shape[1]
+        noise = self._noise(plan, before + made, videos=videos)
+        prefix = self._noised(known.prefix.to(device), noise)
+        self._guidance_scale, self._num_timesteps = plan.guidance.weight, made
+        self._interrupt = False
+        again = self._restart_texts(plan)
+        return Run(
+            noise=noise,
+            deep=DeepStage(
+                self.flow,
+                texts.text,
+                frames=before + made,
+                solver=plan.solver,
+                null_text=texts.null_text,
+                guidance=plan.guidance,
+                prefix=prefix,
+                window=plan.window,
+                restart=again,
+            ),
+            shallow=ShallowStage(self.flow, plan.solver),
+            denoise=DenoiseStage(
+                self.denoiser or ScoreDenoiser(self.flow, self.config["noise_std"]),
+                texts.text,
+                plan.window,
+                prefix=prefix,
+                restart_text=None if again is None else again.text,
+            ),
+            text=texts.text,
+            null_text=texts.null_text,
+            frames=made,
+            shown=known.shown.to(device),
+            hidden=known.hidden,
+        )
+
+    def _noised(self, clean: Tensor, noise: Frames) -> Tensor | None:
+        """Known latents (B, P, c, h, w) as noisy as the flow models them; `None` if P = 0.
+
+        The noise that is added is that of their places in the run, the first P frames of `noise`.
+        """
+        if clean.shape[1] == 0:
+            return None
+        eps = torch.cat(list(islice(noise, clean.shape[1])), dim=1)
+        return clean + self.config["noise_std"] * eps
+
+    def _texts(self, plan: Plan, task: Task | None) -> Texts:
+        """Embeddings (B, L, E) of the captions, and of the unconditional ones with guidance."""
+        request = plan.request
+        text, null_text = self.encode_prompt(
+            request.prompt,
+            request.negative_prompt,
+            do_classifier_free_guidance=plan.guidance.active,
+            num_videos_per_prompt=request.num_videos_per_prompt,
+            prompt_embeds=request.prompt_embeds,
+            negative_prompt_embeds=request.negative_prompt_embeds,
+            max_sequence_length=request.max_sequence_length,
+            conditions=self.conditions_for(
+                height=plan.height,
+                width=plan.width,
+                num_frames=plan.num_frames,
+                frame_rate=plan.frame_rate,
+                task=task,
+            ),
+        )
+        device = self._execution_device
+        return Texts(text.to(device), None if null_text is None else null_text.to(device))
+
+    def _restart_texts(self, plan: Plan) -> Texts | None:
+        """What the model is told from the first restart on; `None`: what it was told before.
+
+        Embeddings that were given stand for the whole video.
+        """
+        tells = plan.extends and plan.window is not None and plan.request.prompt is not None
+        return self._texts(plan, "extend") if tells and plan.task is None else None
+
+    def _noise(self, plan: Plan, frames: int, *, videos: int) -> Frames:
+        """The noise of every frame, known or made; given or drawn."""
+        shape = self._latent_shape(plan.height, plan.width)
+        device = self._execution_device
+        given_noise = plan.request.latents
+        if given_noise is not None:
+            expected = (videos, shape[0], frames, *shape[1:])
+            return iter(_to_noise_frames(given_noise, expected, device))
+        children = seed_children(plan.request.generator, videos)
+        return noise_frames(children, shape, frames=frames, device=device)
+
+    def _latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        multiple = self.size_multiple
+        if height < 1 or width < 1 or height % multiple or width % multiple:
+            down = [max(1, round(side / multiple)) * multiple for side in (height, width)]
+            raise ValueError(
+                f"height and width must be multiples of {multiple}, got {height}x{width}; "
+                f"try {down[0]}x{down[1]}"
+            )
+        factor = self.codec.spatial_factor
+        return int(self.flow.config["in_channels"]), height // factor, width // factor
+
+    def _to_output(self, frames: Tensor, output_type: str) -> Any:
+        """(B, F, 3, H, W) in [-1, 1] -> what the caller asked for."""
+        video = frames.float().clamp(-1, 1).transpose(1, 2)
+        return self.video_processor.postprocess_video(video, output_type=output_type)
+
+
+def _to_noise_frames(
+    latents: Tensor, expected: tuple[int, ...], device: torch.device
+) -> list[Tensor]:
+    """Given noise in diffusers' layout (B, c, T, h, w) -> frames (B, 1, c, h, w), float32."""
+    if tuple(latents.shape) != expected:
+        raise ValueError(
+            f"latents of shape {tuple(latents.shape)} were given for a video whose noise has shape "
+            f"{expected}: (videos, channels, latent frames, height, width)"
+        )
+    frames = latents.to(device, torch.float32).transpose(1, 2)
+    return list(frames.split(1, dim=1))

@@ -1,0 +1,144 @@
+"""What all recipes on cached latents share: data, captions, batches, optimizers, the export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from starflow_v.data.latent_cache import LatentBatch, LatentCache
+from starflow_v.pipelines.text_to_video import StarFlowVPipeline
+from starflow_v.text import wrap_caption
+from starflow_v.training.data_sources import open_data
+from starflow_v.training.engine.muon import Muon
+from starflow_v.training.engine.recipe import Part, Share
+from starflow_v.training.flow_data import load_codec
+from starflow_v.training.flow_settings import LatentSettings
+from starflow_v.training.flow_text import FlowText, open_text
+
+Batch = Mapping[str, Tensor]
+"""latents and eps (B,T,c,h,w), the captions (see `flow_text`), and what a recipe adds."""
+
+
+class LatentRecipe:
+    """Captioned latents, ready to be learned. A subclass says what learns them."""
+
+    def __init__(self, settings: LatentSettings) -> None:
+        torch.manual_seed(settings.trainer.seed)
+        self.settings = settings
+        self.codec = load_codec(settings)
+        self.vae = self.codec.vae
+        self.data = open_data(settings, self.codec)
+        self.text: FlowText = open_text(settings, self.data)
+        self.text_encoder, self.tokenizer = self.text.encoder, self.text.tokenizer
+
+    @property
+    def cache(self) -> LatentCache:
+        """The latents that are trained on; what is missing on the disk is made first."""
+        return self.data.latents
+
+    @property
+    def held_out(self) -> LatentCache:
+        """Latents that are never trained on."""
+        return self.data.held_out
+
+    def prepare_data(self) -> None:
+        """Make the caches now, while Ctrl-C still ends the program."""
+        self.prepare(self.held_out.batch(0, [0]), [[0, 0]])
+        self.prepare(self.cache.batch(0, [0]), [[0, 0]])
+
+    def batch_size(self, step: int) -> int:
+        """Samples of a step."""
+        return self.settings.batch_size
+
+    def batches(self, shares: Iterable[Share]) -> Iterator[Batch]:
+        """Latents, noise and tokens; every draw is a function of (seed, step, number)."""
+        for share in shares:
+            numbers = list(share.samples)
+            seeds = [[self.settings.trainer.seed, share.step, number] for number in numbers]
+            yield self.prepare(self.cache.batch(share.step, numbers), seeds)
+
+    def prepare(self, batch: LatentBatch, seeds: Sequence[Sequence[int]]) -> Batch:
+        """Noise, caption dropout and tokens for a batch of latents, each sample by its own seed."""
+        draws = [np.random.default_rng(seed) for seed in seeds]
+        dropped = [rng.random() < self.settings.caption_dropout for rng in draws]
+        conditions = self.data.conditions(batch.bucket)
+        captions = [
+            wrap_caption("" if drop else caption, conditions)
+            for drop, caption in zip(dropped, batch.captions, strict=True)
+        ]
+        eps = [
+            torch.randn(latent.shape, generator=Generator().manual_seed(int(rng.integers(2**63))))
+            for latent, rng in zip(batch.latents, draws, strict=True)
+        ]
+        return {
+            "latents": batch.latents,
+            "eps": torch.stack(eps),
+            **self.text.prepare(captions),
+            **self.more(draws, batch),
+        }
+
+    def more(self, draws: Sequence[np.random.Generator], batch: LatentBatch) -> Batch:
+        """What a recipe adds to a batch, with one generator for each sample."""
+        return {}
+
+    def export(self, folder: Path) -> None:
+        """The pipeline, its big parts in half precision."""
+        pipeline = self.pipeline()
+        for name in ("flow", "denoiser", "vae"):
+            weights = getattr(pipeline, name)
+            if weights is None:
+                continue
+            half = type(weights).from_config(weights.config)
+            half.load_state_dict(weights.state_dict())
+            pipeline.register_modules(**{name: half.half()})
+        pipeline.save_pretrained(folder)
+
+    def pipeline(self) -> StarFlowVPipeline:
+        """The parts as they are now, as a pipeline."""
+        raise NotImplementedError
+
+    def pipeline_settings(self) -> dict[str, Any]:
+        """What the pipeline's configuration says of the training."""
+        settings, data = self.settings, self.settings.data
+        frames = 1 + (data.num_frames - 1) // self.codec.temporal_factor
+        return {
+            "noise_std": settings.noise_std,
+            "temporal_scale": self.codec.temporal_scale,
+            "frame_rate": data.fps,
+            "num_frames": data.num_frames,
+            "height": data.height,
+            "width": data.width,
+            "guidance_scale": settings.guidance_scale,
+            "text_length": settings.text.length,
+            "conditions": list(settings.conditions),
+            "tasks": list(data.wanted),
+            "window_frames": frames,
+            "window_overlap": frames - 1,
+        }
+
+    def _part(self, module: nn.Module, optimizer: Optimizer, *, only_trained: bool = False) -> Part:
+        decay = self.settings.average_decay
+        return Part(
+            module=module, optimizer=optimizer, average_decay=decay, only_trained=only_trained
+        )
+
+    def _adamw(self, module: nn.Module, lr: float) -> Optimizer:
+        decay = self.settings.weight_decay
+        trained = [it for it in module.parameters() if it.requires_grad]
+        return AdamW(trained, lr=lr, betas=(0.9, 0.95), weight_decay=decay)
+
+    def _matrix_optimizer(self, module: nn.Module, lr: float) -> Optimizer:
+        """AdamW, or Muon for the matrices if it has a learning rate."""
+        muon_lr, decay = self.settings.muon_lr, self.settings.weight_decay
+        if muon_lr is None:
+            return self._adamw(module, lr)
+        return Muon(module.parameters(), lr=muon_lr, adam_lr=lr, weight_decay=decay)
+
+    def _told(self, condition: str) -> bool:
+        return condition in self.settings.conditions
