@@ -88,9 +88,8 @@ def _share_heads(attention: SelfAttention, mesh: DeviceMesh) -> None:
         return *_exchange(torch.stack((q, k, v)), shape, mesh, Shard(3), Shard(2)), rotary, *rest
 
     def to_slots(_: nn.Module, args: tuple[Any, ...], mixed: Tensor) -> Tensor:
-        batch, _, slots, width = mixed.shape
-        shape = (batch, attention.heads, slots, width)
-        return _exchange(mixed, shape, mesh, Shard(1), Shard(2))
+        whole = (mixed.shape[0], attention.heads, *mixed.shape[2:])
+        return _exchange(mixed, whole, mesh, Shard(1), Shard(2))
 
     attention.inner.register_forward_pre_hook(to_heads)
     attention.inner.register_forward_hook(to_slots)

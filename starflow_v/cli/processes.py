@@ -1,4 +1,4 @@
-"""Several processes, as `accelerate launch` and `torchrun` start them: each makes some of the videos.
+"""Several processes, as `accelerate launch` and `torchrun` start them: each makes some videos.
 
 Batches are formed first and shared out whole, and a clip's seed is its own, so the videos do not
 depend on the number of processes. The processes need not talk to each other.

@@ -1,8 +1,8 @@
 """What a device can do, and how long work takes on it.
 
 An evaluation takes the longest of three: its FLOPs at the peak rate, its bytes at the peak
-bandwidth, or the time to start its kernels. Vendors' peak figures are never quite reached, so times
-are lower bounds; on the CPU rates are measured.
+bandwidth, or the time to start its kernels. (A CPU starts them itself: there that time is added.)
+Vendors' peak figures are never quite reached, so times are lower bounds; a CPU's are measured.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from pathlib import Path
 
 import torch
 
-from starflow_v.planner.trace import Work
+from starflow_v.nn.rope import rotary, video_positions
+from starflow_v.nn.transformer import TransformerLayer
+from starflow_v.planner.trace import Work, tracing
 
 Clock = Callable[[], float]
 CGROUP = Path("/sys/fs/cgroup")
@@ -34,6 +36,7 @@ class Device:
         memory: bytes.
         bus: bytes/s from the host's memory, for what is offloaded there.
         launch: seconds to start a kernel.
+        queued: whether kernels are started while others run.
         runtime: bytes that the libraries themselves take.
     """
 
@@ -43,17 +46,16 @@ class Device:
     memory: float
     bus: float = 25e9
     launch: float = 5e-6
+    queued: bool = True
     runtime: float = 0.6e9
 
     def seconds(self, work: Work, dtype: torch.dtype) -> float:
         """How long it takes at least, if nothing else is going on."""
         if dtype not in self.flops:
             raise ValueError(f"no figure for {dtype} on {self.name}: expected {list(self.flops)}")
-        return max(
-            work.flops / self.flops[dtype],
-            work.moved / self.bandwidth,
-            work.kernels * self.launch,
-        )
+        inside = max(work.flops / self.flops[dtype], work.moved / self.bandwidth)
+        outside = work.kernels * self.launch
+        return max(inside, outside) if self.queued else inside + outside
 
 
 def _rates(half: float, single: float) -> dict[torch.dtype, float]:
@@ -99,16 +101,26 @@ def measure_cpu(
     product = timed(lambda x: torch.mm(x, wide), torch.randn(rows, side).to(dtype), seconds)
     weights = torch.randn(4 * side, 2 * side).to(dtype)
     stream = timed(lambda x: torch.mm(x, weights), torch.randn(2, 4 * side).to(dtype), seconds)
-    tiny = torch.randn(8, 8).to(dtype)
-    launch = timed(lambda x: torch.mm(x, tiny), tiny, seconds / 10)
     return Device(
         name="cpu",
         flops={dtype: 2 * rows * side * side / product},
         bandwidth=weights.numel() * weights.element_size() / stream,
         memory=float(free_memory(torch.device("cpu"))),
-        launch=launch,
+        launch=_launch(dtype, timed),
+        queued=False,
         bus=1e12,
     )
+
+
+def _launch(dtype: torch.dtype, timed: Callable[..., float]) -> float:
+    """Seconds to start an operation, from a layer that is too small to take any others."""
+    layer = TransformerLayer(16, 16).to(dtype)
+    table = rotary(video_positions(1, 1, 1, reference=1.0), 16)
+    token = torch.zeros(1, 1, 16, dtype=dtype)
+    with torch.no_grad():
+        with tracing() as trace:
+            layer(token, table)
+        return timed(lambda x: layer(x, table), token, 0.03) / trace.work.kernels
 
 
 def _fastest(

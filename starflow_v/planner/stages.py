@@ -10,6 +10,7 @@ that it attends to. How many there are a `Scheme` says.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -174,11 +175,8 @@ class Planner:
             storage: how caches are kept.
             whole: stage after stage, as a call of the pipeline; otherwise frame by frame.
         """
-        self.blueprint.flow.set_cache_storage(storage)
-        if self.blueprint.denoiser is not None:
-            self.blueprint.denoiser.set_cache_storage(storage)
         deep, shallow = scheme.deep, scheme.shallow
-        with torch.no_grad():
+        with torch.no_grad(), self._kept_in(storage):
             return {
                 "text": self._once(("text",), self._text),
                 "deep": self._once(("deep", deep, storage), lambda: self._deep(deep)),
@@ -188,6 +186,18 @@ class Planner:
                 "denoise": self._once(("denoise", storage), self._denoise),
                 "decode": self._once(("decode", whole), lambda: self._decode(whole)),
             }
+
+    @contextmanager
+    def _kept_in(self, storage: CacheStorage) -> Iterator[None]:
+        """The model's caches in a storage, for a while."""
+        models = [it for it in (self.blueprint.flow, self.blueprint.denoiser) if it is not None]
+        for model in models:
+            model.set_cache_storage(storage)
+        try:
+            yield
+        finally:
+            for model in models:
+                model.set_cache_storage(AS_THEY_COME)
 
     def _once(self, key: Hashable, trace: Callable[[], StageCost]) -> StageCost:
         if key not in self._traced:

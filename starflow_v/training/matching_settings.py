@@ -25,7 +25,7 @@ class VelocityShape:
 
     patch_size: int = 1
     width: int = 192
-    layers: int = 8
+    layers: int = 10
     head_dim: int = 64
     reference_size: float = 4.0
 

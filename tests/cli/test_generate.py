@@ -419,17 +419,18 @@ def test_ctrl_c_before_the_first_frame_leaves_nothing(
     assert files_in(tmp_path) == []
 
 
-def test_an_error_in_the_middle_leaves_nothing(
+def test_an_error_in_the_middle_leaves_the_latents_alone(
     pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop_after(monkeypatch, 1, RuntimeError("out of memory"))
     result = generate("red", "-o", tmp_path / "out.mp4", "--model", pipeline)
     assert result.exit_code == 1
     assert "error: RuntimeError: out of memory" in result.output
-    assert files_in(tmp_path) == []
+    assert "starflow-v decode" in result.output
+    assert files_in(tmp_path) == ["out.latents.safetensors"]
 
 
-def test_a_full_disk_leaves_nothing(
+def test_a_full_disk_leaves_no_broken_video(
     pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: VideoWriter, frames: np.ndarray) -> None:
@@ -439,4 +440,4 @@ def test_a_full_disk_leaves_nothing(
     result = generate("red", "-o", tmp_path / "out.mp4", "--model", pipeline)
     assert result.exit_code == 1
     assert "error: No space left on device" in result.output
-    assert files_in(tmp_path) == []
+    assert files_in(tmp_path) == ["out.latents.safetensors"]

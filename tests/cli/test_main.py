@@ -12,7 +12,17 @@ from starflow_v import __version__
 from starflow_v.cli.main import app, main
 from starflow_v.data.video_io import read_video
 
-COMMANDS = ("generate", "animate", "extend", "info", "cache", "train", "train-vae", "export", "convert")
+COMMANDS = (
+    "generate",
+    "animate",
+    "extend",
+    "info",
+    "cache",
+    "train",
+    "train-vae",
+    "export",
+    "convert",
+)
 HEAVY = ("torch", "numpy", "av", "diffusers", "transformers", "omegaconf", "rich", "pydantic")
 STARFLOW_V = (sys.executable, "-m", "starflow_v.cli.main")
 

@@ -48,8 +48,7 @@ class ExponentialAverage:
             raise ValueError(
                 f"the saved average is of another model; names that differ: {different[:5]}"
             )
-        for name, value in average.items():
-            self.average[name].copy_(value)
+        self._write(self.average, average)
 
     @contextmanager
     def applied_to(self, module: nn.Module) -> Iterator[None]:
@@ -67,6 +66,6 @@ class ExponentialAverage:
 
     @staticmethod
     @torch.no_grad()
-    def _write(parameters: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> None:
+    def _write(targets: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
         for name, value in values.items():
-            parameters[name].copy_(fitting(value, parameters[name]))
+            targets[name].copy_(fitting(value, targets[name]))

@@ -88,7 +88,7 @@ def fitting(value: Tensor, other: Tensor) -> Tensor:
     """A tensor, whole or in shards, as the other one is."""
     if isinstance(value, DTensor) == isinstance(other, DTensor):
         return value
-    return like(whole(value), other)
+    return like(gather(value), other)
 
 
 def _each_once(module: nn.Module, only_trained: bool) -> dict[str, Tensor]:
