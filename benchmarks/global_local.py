@@ -1,6 +1,6 @@
 """What the global-local split buys: one flow, three arrangements of its shallow blocks.
 
-    python benchmarks/global_local.py [--steps 400] [--captions 100] [--long 30] [--folder FOLDER]
+    python benchmarks/global_local.py [--steps 1200] [--captions 100] [--long 30] [--folder FOLDER]
 
 Trains the same networks on the same batches in each arrangement of `arrangements.py` (a folder that
 holds them already is measured only), then measures
@@ -23,7 +23,6 @@ a row of clips that have only the caption in common.
 from __future__ import annotations
 
 import argparse
-import itertools
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -31,51 +30,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from arrangements import ARRANGEMENTS, Arrangement
-from embedded_quality import SEED, caption_accuracy, held_out_scenes, latent_quality
-from numpy.typing import NDArray
+from embedded_quality import caption_accuracy, held_out_scenes, latent_quality
+from long_videos import FRAMES, LONGER, Captioned, Stream, compare_ends, drift, lasting
 from report import environment, print_report
-from torch import Generator, Tensor
+from torch import Generator
 
-from starflow_v import ContextWindow, DensityGuidance, SequentialSolver, StarFlowVPipeline
+from starflow_v import StarFlowVPipeline
 from starflow_v.assets import embedded_model
-from starflow_v.data.pixels import to_clips
-from starflow_v.data.scenes import (
-    Attributes,
-    SceneStream,
-    StreamSettings,
-    TaskWeights,
-    canonical_caption,
-    parse_caption,
-)
-from starflow_v.evaluation.scene_checker import compare, read_scene
 from starflow_v.flow.solver import Cost
-from starflow_v.flow.texts import Texts
-from starflow_v.sampling.noise import noise_frames, seed_children
-from starflow_v.sampling.stages import DeepStage, DenoiseStage
-from starflow_v.text import Task
 from starflow_v.training.data_settings import SceneData
 from starflow_v.training.engine.settings import TrainerSettings
 from starflow_v.training.engine.trainer import Trainer
 from starflow_v.training.flow import FlowRecipe
 from starflow_v.training.flow_settings import DenoiserShape, FlowSettings, FlowShape
 
-FRAMES = 17
-LONGER = 5
-STAYING = ("bounces", "still")
-LASTING = ("color", "shape", "size", "background")
-TOLD = ("color", "shape", "background")
-Clip = NDArray[np.uint8]
-Told = tuple[Clip, str]
-"""A clip and its caption."""
+PROMPT = "a small red star bounces on a gray background"
 
 
 def main() -> None:
     """Train, measure, print a table, then the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--captions", type=int, default=100, help="also clips of the likelihood")
     parser.add_argument("--long", type=int, default=30, help="videos of 5 times the length")
     parser.add_argument("--seed", type=int, default=0)
@@ -83,12 +60,12 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="latents; made in the folder if not given")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    models = options.folder / f"models-{options.steps}-steps-seed-{options.seed}"
+    folder = options.folder / f"{options.steps}-steps-seed-{options.seed}"
     scenes = lasting(options.long)
     results: dict[str, Any] = {}
     for arrangement in ARRANGEMENTS:
-        settings = training(arrangement, options, models)
-        pipe = trained(arrangement, settings, models / arrangement.name)
+        settings = training(arrangement, options, folder / "runs")
+        pipe = trained(arrangement, settings, folder / "models" / arrangement.name)
         results[arrangement.name] = measure(arrangement, pipe, options.captions, scenes)
     results["scenes"] = {"drift": compare_ends(scenes)}
     print_table(results)
@@ -97,16 +74,18 @@ def main() -> None:
     print_report(
         "global_local",
         settings={"captions": options.captions, "long": options.long, "training": told},
-        environment=environment(models, device="cpu", dtype="float32", seed=options.seed),
+        environment=environment(
+            folder / "models", device="cpu", dtype="float32", seed=options.seed
+        ),
         results=results,
     )
 
 
-def training(arrangement: Arrangement, options: argparse.Namespace, models: Path) -> FlowSettings:
+def training(arrangement: Arrangement, options: argparse.Namespace, runs: Path) -> FlowSettings:
     """The same for all, but for the folder."""
     return FlowSettings(
         trainer=TrainerSettings(
-            folder=str(models / "runs" / arrangement.name),
+            folder=str(runs / arrangement.name),
             steps=options.steps,
             seed=options.seed,
             warmup=50,
@@ -125,7 +104,7 @@ def training(arrangement: Arrangement, options: argparse.Namespace, models: Path
         flow=FlowShape(shallow_width=128, deep_width=128, shallow_layers=[2, 2], deep_layers=4),
         denoiser=DenoiserShape(width=64, layers=2, head_dim=32),
         noise_std=0.15,
-        batch_size=32,
+        batch_size=16,
         lr=2e-3,
         muon_lr=0.02,
         average_decay=0.99,
@@ -149,7 +128,7 @@ def trained(arrangement: Arrangement, settings: FlowSettings, folder: Path) -> S
 
 
 def measure(
-    arrangement: Arrangement, pipe: StarFlowVPipeline, count: int, long_scenes: Sequence[Told]
+    arrangement: Arrangement, pipe: StarFlowVPipeline, count: int, long_scenes: Sequence[Captioned]
 ) -> dict[str, Any]:
     """All figures of one arrangement."""
     return {
@@ -165,128 +144,12 @@ def measure(
     }
 
 
-class Stream:
-    """A long video of each caption, handed out as it is made.
-
-    Args:
-        arrangement: how the model is arranged.
-        pipe: the model.
-        captions: prompts.
-        seed: of the first video; the next ones follow.
-        num_frames: pixel frames.
-    """
-
-    def __init__(
-        self,
-        arrangement: Arrangement,
-        pipe: StarFlowVPipeline,
-        captions: Sequence[str],
-        *,
-        seed: int,
-        num_frames: int,
-    ) -> None:
-        self.cost = Cost()
-        self._arrangement, self._pipe, self._captions = arrangement, pipe, list(captions)
-        self._num_frames = num_frames
-        generators = [Generator().manual_seed(seed + index) for index in range(len(captions))]
-        self._children = seed_children(generators, len(captions))
-
-    @torch.no_grad()
-    def __iter__(self) -> Iterator[Tensor]:
-        """Frames (B, f, 3, H, W) in [-1, 1]."""
-        for num_frames in self._arrangement.clips(self._num_frames, FRAMES):
-            yield from self._clip(num_frames)
-
-    def _clip(self, num_frames: int) -> Iterator[Tensor]:
-        pipe, size, solver = self._pipe, self._pipe.defaults, SequentialSolver()
-        frames, factor = pipe.codec.latent_frames(num_frames), pipe.codec.spatial_factor
-        restarts = pipe.window_for(frames)
-        told = self._texts(None)
-        again = self._texts("extend") if restarts is not None and pipe.extends else None
-        shallow, window = self._arrangement.sampler(
-            pipe.flow, solver, restarts or ContextWindow(frames, 0)
-        )
-        deep = DeepStage(
-            pipe.flow,
-            told.text,
-            frames,
-            solver,
-            null_text=told.null_text,
-            guidance=DensityGuidance(size.guidance_scale),
-            window=window,
-            restart=again,
-        )
-        denoise = DenoiseStage(
-            pipe.denoiser, told.text, restarts, restart_text=None if again is None else again.text
-        )
-        shape = (pipe.codec.channels, size.height // factor, size.width // factor)
-        noise = noise_frames(self._children, shape, frames=frames, device=pipe.device)
-        before = self.cost
-        for pixels in pipe.codec.decode_stream(denoise(shallow(deep(noise)))):
-            self.cost = before + deep.cost + shallow.cost
-            yield pixels
-
-    def _texts(self, task: Task | None) -> Texts:
-        conditions = self._pipe.conditions_for(task=task)
-        return Texts(*self._pipe.encode_prompt(self._captions, conditions=conditions))
-
-
-def lasting(count: int) -> list[Told]:
-    """Held-out scenes of 5 times the length whose object stays in the picture; their captions."""
-    alone = TaskWeights(video=1, image=0, extend=0, last=0, v2v=0)
-    settings = StreamSettings(num_frames=LONGER * FRAMES, tasks=alone, two_objects=0.0)
-    stream = SceneStream(SEED + 2, settings, held_out=True)
-    samples = (stream.sample(index) for index in itertools.count())
-    told = ((sample.frames, canonical_caption(sample.scene)) for sample in samples)
-    staying = (it for it in told if parse_caption(it[1]).motion in STAYING)
-    return list(itertools.islice(staying, count))
-
-
-def drift(
-    arrangement: Arrangement, pipe: StarFlowVPipeline, captions: Sequence[str], *, batch: int = 10
-) -> dict[str, Any]:
-    """How the end of a long video compares with its beginning."""
-    clips: list[Clip] = []
-    for first in range(0, len(captions), batch):
-        some = captions[first : first + batch]
-        stream = Stream(arrangement, pipe, some, seed=SEED + first, num_frames=LONGER * FRAMES)
-        clips += list(to_clips(torch.cat(list(stream), dim=1)))
-    return compare_ends(list(zip(clips, captions, strict=True)))
-
-
-def compare_ends(made: Sequence[Told]) -> dict[str, Any]:
-    """First against last second (8 frames) of clips (F, H, W, 3)."""
-    ends = [(read_scene(clip[:8]), read_scene(clip[-8:])) for clip, _ in made]
-    told = [parse_caption(caption) for _, caption in made]
-    return {
-        "first_second": _right([first for first, _ in ends], told),
-        "last_second": _right([last for _, last in ends], told),
-        "same": float(np.mean([_same(first, last) for first, last in ends])),
-        "jump": float(np.median([_jump(clip) for clip, _ in made])),
-    }
-
-
-def _jump(clip: Clip) -> float:
-    return float(np.abs(np.diff(clip.astype(float), axis=0)).mean((1, 2, 3)).max())
-
-
-def _right(seen: Sequence[Attributes], told: Sequence[Attributes]) -> dict[str, float]:
-    verdicts = [compare(*pair) for pair in zip(seen, told, strict=True)]
-    shares = {name: [getattr(it, name) is not False for it in verdicts] for name in TOLD}
-    every = [all(row) for row in zip(*shares.values(), strict=True)]
-    return {name: float(np.mean(row)) for name, row in {**shares, "all": every}.items()}
-
-
-def _same(first: Attributes, last: Attributes) -> bool:
-    return all(getattr(first, name) == getattr(last, name) for name in LASTING)
-
-
 def clip_cost(pipe: StarFlowVPipeline, *, runs: int = 5) -> dict[str, Any]:
     """Of one clip, solved whole: by a call of the pipeline."""
     seconds = []
     for seed in range(runs + 1):
         begun = time.process_time()
-        made = pipe("a small red star bounces on a gray background", generator=_seeded(seed))
+        made = pipe(PROMPT, generator=Generator().manual_seed(seed))
         seconds.append(time.process_time() - begun)
     assert made.deep is not None and made.shallow is not None
     return _cost(pipe, made.deep + made.shallow, FRAMES, seconds[1:])
@@ -304,8 +167,7 @@ def stream_cost(
     seconds = []
     for seed in range(runs + 1):
         begun = time.process_time()
-        captions = ["a small red star bounces on a gray background"]
-        stream = Stream(arrangement, pipe, captions, seed=seed, num_frames=num_frames)
+        stream = Stream(arrangement, pipe, [PROMPT], seed=seed, num_frames=num_frames)
         made = 0
         for some in stream:
             made += some.shape[1]
@@ -326,10 +188,6 @@ def _cost(
         "seconds": statistics.median(seconds),
         "raw_seconds": seconds,
     }
-
-
-def _seeded(seed: int) -> Generator:
-    return Generator().manual_seed(seed)
 
 
 def print_table(results: dict[str, Any]) -> None:

@@ -21,19 +21,32 @@ if TYPE_CHECKING:
     from starflow_v.denoiser import ScoreDenoiser as ScoreDenoiser
     from starflow_v.flow.affine import AffineParams as AffineParams
     from starflow_v.flow.guidance import DensityGuidance as DensityGuidance
+    from starflow_v.flow.guidance import LinearGuidance as LinearGuidance
     from starflow_v.flow.outputs import FlowOutput as FlowOutput
     from starflow_v.flow.outputs import Solution as Solution
     from starflow_v.flow.solver import JacobiSolver as JacobiSolver
     from starflow_v.flow.solver import SequentialSolver as SequentialSolver
     from starflow_v.flow.starflow import StarFlowModel as StarFlowModel
     from starflow_v.flow.window import ContextWindow as ContextWindow
+    from starflow_v.nn.storage import Int8Storage as Int8Storage
+    from starflow_v.nn.storage import OffloadedStorage as OffloadedStorage
+    from starflow_v.nn.storage import PlainStorage as PlainStorage
     from starflow_v.pipelines.extension import StarFlowVExtendPipeline as StarFlowVExtendPipeline
     from starflow_v.pipelines.image_to_video import (
         StarFlowVImageToVideoPipeline as StarFlowVImageToVideoPipeline,
     )
     from starflow_v.pipelines.output import StarFlowVPipelineOutput as StarFlowVPipelineOutput
     from starflow_v.pipelines.text_to_video import StarFlowVPipeline as StarFlowVPipeline
+    from starflow_v.pipelines.video_to_video import (
+        StarFlowVVideoToVideoPipeline as StarFlowVVideoToVideoPipeline,
+    )
+    from starflow_v.pipelines.text_to_image import StarFlowPipeline as StarFlowPipeline
+    from starflow_v.pipelines.text_to_image import (
+        StarFlowPipelineOutput as StarFlowPipelineOutput,
+    )
+    from starflow_v.text import LabelEncoder as LabelEncoder
     from starflow_v.vae import PatchCodec as PatchCodec
+    from starflow_v.vae import PixelCodec as PixelCodec
 
 _PUBLIC = {
     "StarFlowModel": "starflow_v.flow.starflow",
@@ -41,15 +54,24 @@ _PUBLIC = {
     "Solution": "starflow_v.flow.outputs",
     "AffineParams": "starflow_v.flow.affine",
     "DensityGuidance": "starflow_v.flow.guidance",
+    "LinearGuidance": "starflow_v.flow.guidance",
     "SequentialSolver": "starflow_v.flow.solver",
     "JacobiSolver": "starflow_v.flow.solver",
     "ContextWindow": "starflow_v.flow.window",
+    "PlainStorage": "starflow_v.nn.storage",
+    "Int8Storage": "starflow_v.nn.storage",
+    "OffloadedStorage": "starflow_v.nn.storage",
     "CausalDenoiser": "starflow_v.denoiser",
     "ScoreDenoiser": "starflow_v.denoiser",
     "PatchCodec": "starflow_v.vae",
+    "PixelCodec": "starflow_v.vae",
+    "LabelEncoder": "starflow_v.text",
+    "StarFlowPipeline": "starflow_v.pipelines.text_to_image",
+    "StarFlowPipelineOutput": "starflow_v.pipelines.text_to_image",
     "StarFlowVPipeline": "starflow_v.pipelines.text_to_video",
     "StarFlowVImageToVideoPipeline": "starflow_v.pipelines.image_to_video",
     "StarFlowVExtendPipeline": "starflow_v.pipelines.extension",
+    "StarFlowVVideoToVideoPipeline": "starflow_v.pipelines.video_to_video",
     "StarFlowVPipelineOutput": "starflow_v.pipelines.output",
     "CausalVelocityModel": "starflow_v.baselines.causal_velocity",
     "StarFlowVFlowMatchingPipeline": "starflow_v.baselines.pipeline",

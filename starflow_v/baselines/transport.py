@@ -20,7 +20,7 @@ def assign(cost: Tensor) -> Tensor:
     except ImportError:
         columns = _assign_with_scipy(matrix)
     else:
-        columns = torch.from_numpy(ot.emd([], [], matrix)).argmax(dim=1)
+        columns = torch.from_numpy(ot.emd([], [], matrix, numItermax=1_000_000)).argmax(dim=1)
     return columns.to(cost.device)
 
 

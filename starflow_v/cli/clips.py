@@ -86,7 +86,7 @@ def make_batch(
             frames=writer.frames_written,
             total_frames=start.total_frames,
         )
-        write_record(record, record_path(writer.path))
+        write_record(record, batch[index].record or record_path(writer.path))
         made.append((writer.path, record))
     if not whole:
         raise KeyboardInterrupt(_what_is_left(made))

@@ -9,11 +9,15 @@ from starflow_v.cli.animate import animate
 from starflow_v.cli.cache import cache
 from starflow_v.cli.convert import convert
 from starflow_v.cli.decode import decode
+from starflow_v.cli.edit import edit
 from starflow_v.cli.export import export
 from starflow_v.cli.extend import extend
 from starflow_v.cli.generate import generate
 from starflow_v.cli.info import info
 from starflow_v.cli.plan import plan
+from starflow_v.cli.rank import rank
+from starflow_v.cli.sample import sample
+from starflow_v.cli.score import score
 from starflow_v.cli.train import train
 from starflow_v.cli.train_vae import train_vae
 
@@ -32,7 +36,11 @@ app = typer.Typer(
 app.command()(generate)
 app.command()(animate)
 app.command()(extend)
+app.command()(edit)
 app.command()(decode)
+app.command()(score)
+app.command()(rank)
+app.command()(sample)
 app.command()(info)
 app.command()(plan)
 app.command()(cache)

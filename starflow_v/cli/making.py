@@ -1,4 +1,4 @@
-"""What `generate`, `animate` and `extend` do: plan, check, load, make; or make again."""
+"""What `generate`, `animate`, `extend` and `edit` do: plan, check, load, make; or make again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from starflow_v.cli.checks import check_places, check_wishes
@@ -36,6 +37,7 @@ def make(
     options: Making,
     *,
     compare: bool = False,
+    strength: float | None = None,
 ) -> None:
     """The videos of a command, new or as recorded.
 
@@ -45,10 +47,11 @@ def make(
         prompt: what the video shows.
         options: how it is made.
         compare: whether a comparison with what is given is written beside it.
+        strength: how much of a clip is forgotten.
     """
     given = {name: path for name, path in files.items() if path is not None}
     if options.from_record is not None:
-        _refuse_options(given, prompt, options)
+        _refuse_options(given, prompt, options, strength)
         record = read_record(options.from_record)
         _make_again(kind, record, options, compare=compare)
         return
@@ -66,11 +69,13 @@ def make(
     task = kind(**given)
     task.check()
     folder = read_model_folder(options.model or embedded_model())
-    wishes = options.wishes()
-    _make_all(task, batches, wishes, folder, hash_files(folder), options, compare=compare)
+    wishes = replace(options.wishes(), strength=strength)
+    make_all(task, batches, wishes, folder, hash_files(folder), options, compare=compare)
 
 
-def _refuse_options(given: Mapping[str, Path], prompt: str | None, options: Making) -> None:
+def _refuse_options(
+    given: Mapping[str, Path], prompt: str | None, options: Making, strength: float | None
+) -> None:
     """Nothing may be said beside a record but where to and from which folder."""
     as_recorded = Making(
         output=options.output,
@@ -78,7 +83,7 @@ def _refuse_options(given: Mapping[str, Path], prompt: str | None, options: Maki
         overwrite=options.overwrite,
         from_record=options.from_record,
     )
-    if given or prompt is not None or options != as_recorded:
+    if given or (prompt, strength) != (None, None) or options != as_recorded:
         raise ValueError(
             "--from makes a video as it was recorded; expected no option beside it but -o, "
             "--model, --compare and --overwrite"
@@ -113,10 +118,10 @@ def _make_again(kind: type[Task], record: Record, options: Making, *, compare: b
             stacklevel=2,
         )
     wishes = record.settings.as_wishes()
-    _make_all(task, batches, wishes, folder, hashes, options, compare=compare)
+    make_all(task, batches, wishes, folder, hashes, options, compare=compare)
 
 
-def _make_all(
+def make_all(
     task: Task,
     batches: Batches,
     wishes: Wishes,

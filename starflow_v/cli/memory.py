@@ -37,11 +37,12 @@ def cache_storage(name: str | None) -> CacheStorage:
 
 def cache_method(name: CacheName | None) -> Method:
     """Everything on the device, keys and values kept as --kv-dtype says."""
-    from starflow_v.planner import EVERYTHING_ON_DEVICE
+    from starflow_v.planner import EVERYTHING_ON_DEVICE, Cache
 
     if name is None:
         return EVERYTHING_ON_DEVICE
-    return replace(EVERYTHING_ON_DEVICE, storage=cache_storage(name.value), cache=name.value)
+    cache = Cache(name=name.value, storage=cache_storage(name.value))
+    return replace(EVERYTHING_ON_DEVICE, cache=cache)
 
 
 def check_memory(
@@ -89,7 +90,7 @@ def memory_need(folder: ModelFolder, wishes: Wishes, device: torch.device, *, ba
     """The memory of the run that is wished for."""
     import torch
 
-    from starflow_v.planner import Blueprint, Job, Planner, memory_of
+    from starflow_v.planner import Blueprint, Job, Planner, memory_of, stages_of
 
     dtype = wishes.dtype or ("float32" if device.type == "cpu" else "bfloat16")
     blueprint = Blueprint.from_folder(folder.path).in_precision(getattr(torch, dtype))
@@ -104,9 +105,8 @@ def memory_need(folder: ModelFolder, wishes: Wishes, device: torch.device, *, ba
     )
     method = cache_method(CacheName(wishes.kv_dtype) if wishes.kv_dtype else None)
     scheme = _scheme_of(wishes)
-    return memory_of(
-        method, blueprint, Planner(blueprint, job).stages(scheme, storage=method.storage)
-    )
+    stages = stages_of(method, Planner(blueprint, job), scheme)
+    return memory_of(method, blueprint, stages)
 
 
 def _smaller(
@@ -114,18 +114,17 @@ def _smaller(
 ) -> Iterator[tuple[str, float]]:
     """Options that take less memory, and how much is left of it."""
     wide = device.type == "cpu" and wishes.dtype in (None, "float32")
-    narrow = {"dtype": "bfloat16"} if wide else {}
-    short = {"kv_dtype": "int8"} if wishes.kv_dtype != "int8" else {}
-    tried: list[dict[str, str]] = []
-    for changes in (short, narrow, narrow | short):
-        if changes and changes not in tried:
-            tried.append(changes)
-            need = memory_need(folder, replace(wishes, **changes), device, batch=batch)
-            options = (f"--{name.replace('_', '-')} {value}" for name, value in changes.items())
-            yield " ".join(options), need.device
+    options = []
+    if wishes.kv_dtype != "int8":
+        options.append(("--kv-dtype int8", replace(wishes, kv_dtype="int8")))
+    if wide:
+        options.append(("--dtype bfloat16", replace(wishes, dtype="bfloat16")))
+        both = replace(wishes, dtype="bfloat16", kv_dtype="int8")
+        options.append(("--dtype bfloat16 --kv-dtype int8", both))
+    for option, changed in options:
+        yield option, memory_need(folder, changed, device, batch=batch).device
     if batch > 1:
-        need = memory_need(folder, wishes, device, batch=1)
-        yield "--batch-size 1", need.device
+        yield "--batch-size 1", memory_need(folder, wishes, device, batch=1).device
 
 
 def _scheme_of(wishes: Wishes) -> Scheme:

@@ -43,6 +43,34 @@ Video = Annotated[
     Path | None,
     typer.Argument(metavar="VIDEO", help="A file: the clip that goes on.", show_default=False),
 ]
+Clip = Annotated[
+    Path | None,
+    typer.Argument(metavar="VIDEO", help="A file: the clip to be edited.", show_default=False),
+]
+Instruction = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="PROMPT",
+        help="What is to be done; with --strength, what the video shows.",
+        show_default=False,
+    ),
+]
+Mask = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A picture or a video of the clip's size: what is white is made, what is black stays.",
+    ),
+]
+Strength = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Forget so much of the clip's own noise, in place of editing by an instruction: 0 "
+        "gives the clip back, 1 forgets it.",
+    ),
+]
 Last = Annotated[
     Path | None,
     typer.Option(
@@ -78,7 +106,9 @@ AspectRatio = Annotated[
 Frames = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Number of frames, 1 + 4k (to extend: new ones, 4k); default: the model's."
+        min=1,
+        help="Number of frames, 1 + 4k (to extend: new ones, 4k; to edit: at most so many of the "
+        "clip's); default: the model's (to edit: all).",
     ),
 ]
 Fps = Annotated[int | None, typer.Option(min=1, help="Frames per second; default: the model's.")]

@@ -19,6 +19,8 @@ class Target:
     """None for a clip that is made only because its batch needs it."""
     frames: int | None = None
     """Frames that are kept, the first ones; None for all."""
+    record: Path | None = None
+    """Where its record goes; None: beside the video."""
 
 
 Batches = Sequence[Sequence[Target]]

@@ -35,6 +35,7 @@ class Wishes:
     device: str | None = None
     dtype: str | None = None
     kv_dtype: str | None = None
+    strength: float | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -54,7 +55,7 @@ class Settings:
     """Pixels."""
     width: int
     num_frames: int
-    """Pixel frames, 1 + 4k; where a clip goes on those after it, 4k."""
+    """Pixel frames, 1 + 4k; where a clip goes on those after it, 4k; where it is edited its own."""
     frame_rate: int
     """Frames per second, of the file and in the caption."""
     guidance_scale: float
@@ -73,6 +74,8 @@ class Settings:
     """Euler steps a frame of a flow-matching model."""
     kv_dtype: str | None = None
     """How keys and values are kept; None: as computed."""
+    strength: float | None = None
+    """How much of a clip's noise is forgotten; None: there is no clip, or an instruction."""
 
     def as_wishes(self) -> Wishes:
         """The same, to be made again."""
@@ -85,14 +88,15 @@ def settle(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> Settings:
 
     height, width = _size(wishes, pipe, task)
     defaults = pipe.defaults
+    frame_rate = _or(wishes.frame_rate, defaults.frame_rate)
     solver, steps = _solver(wishes, pipe)
     jacobi = solver == "jacobi"
     return Settings(
         negative_prompt=wishes.negative_prompt,
         height=height,
         width=width,
-        num_frames=task.num_frames(pipe, wishes.num_frames),
-        frame_rate=_or(wishes.frame_rate, defaults.frame_rate),
+        num_frames=task.num_frames(pipe, wishes.num_frames, frame_rate),
+        frame_rate=frame_rate,
         guidance_scale=_or(wishes.guidance_scale, defaults.guidance_scale),
         solver=solver,
         steps=steps,
@@ -102,6 +106,7 @@ def settle(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> Settings:
         dtype=str(pipe.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
         kv_dtype=wishes.kv_dtype,
+        strength=wishes.strength,
     )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         StarFlowVExtendPipeline,
         StarFlowVImageToVideoPipeline,
         StarFlowVPipeline,
+        StarFlowVVideoToVideoPipeline,
     )
     from starflow_v.cli.settings import Settings
     from starflow_v.data.video_io import Frames
@@ -66,8 +67,8 @@ class Task(ABC):
     def size(self, pipe: GeneratingPipeline) -> tuple[int, int]:
         """(height, width) where none is wished for."""
 
-    def num_frames(self, pipe: GeneratingPipeline, wish: int | None) -> int:
-        """How many frames are made."""
+    def num_frames(self, pipe: GeneratingPipeline, wish: int | None, frame_rate: int) -> int:
+        """How many frames are made, or (to extend) added, where so many are wished for."""
         return pipe.whole_frames(pipe.defaults.num_frames if wish is None else wish)
 
     @abstractmethod
@@ -156,7 +157,7 @@ class Extend(Task):
         info = probe_video(self.video)
         return pipe.nearest_size(info.height, info.width)
 
-    def num_frames(self, pipe: GeneratingPipeline, wish: int | None) -> int:
+    def num_frames(self, pipe: GeneratingPipeline, wish: int | None, frame_rate: int) -> int:
         assert isinstance(pipe, self.pipeline())
         return pipe.whole_addition(wish)
 
@@ -169,6 +170,54 @@ class Extend(Task):
         return Start(
             stream=partial(pipe.stream, clip),
             total_frames=len(clip) + settings.num_frames,
+            reference=clip,
+            sound=self.video,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit(Task):
+    """A clip that is edited, whole or where a mask is white."""
+
+    name = "edit"
+    video: Path
+    mask: Path | None = None
+
+    def pipeline(self) -> type[StarFlowVVideoToVideoPipeline]:
+        from starflow_v import StarFlowVVideoToVideoPipeline
+
+        return StarFlowVVideoToVideoPipeline
+
+    def check(self) -> None:
+        from starflow_v.data.video_io import probe_video
+
+        super().check()
+        probe_video(self.video)
+
+    def size(self, pipe: GeneratingPipeline) -> tuple[int, int]:
+        from starflow_v.data.video_io import probe_video
+
+        info = probe_video(self.video)
+        return pipe.nearest_size(info.height, info.width)
+
+    def num_frames(self, pipe: GeneratingPipeline, wish: int | None, frame_rate: int) -> int:
+        from starflow_v.data.video_io import iter_frames
+
+        return sum(1 for _ in iter_frames(self.video, fps=frame_rate, num_frames=wish))
+
+    def start(self, pipe: GeneratingPipeline, settings: Settings) -> Start:
+        from starflow_v.data.video_io import read_video
+
+        assert isinstance(pipe, self.pipeline())
+        clip = read_video(
+            self.video,
+            fps=settings.frame_rate,
+            size=(settings.height, settings.width),
+            num_frames=settings.num_frames,
+        ).frames
+        return Start(
+            stream=partial(pipe.stream, self.video, strength=settings.strength, mask=self.mask),
+            total_frames=len(clip),
             reference=clip,
             sound=self.video,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor
 
 Clip = NDArray[np.uint8]
 """(F,H,W,3)."""
+
+HIDDEN: Final = 128
+"""Gray level, 0 to 255, of what a mask hides."""
 
 
 def to_frames(clips: Sequence[Clip]) -> Tensor:
@@ -29,3 +33,8 @@ def to_clips(frames: Tensor) -> NDArray[np.uint8]:
 def from_unit(frames: NDArray[np.floating]) -> NDArray[np.uint8]:
     """What pipelines return, floats in [0,1] of any shape -> uint8."""
     return (frames * 255).round().astype(np.uint8)
+
+
+def hide(frames: Clip, mask: NDArray[np.bool_]) -> Clip:
+    """The clip (F,H,W,3) with gray where the mask, (H,W) or (F,H,W), is True."""
+    return np.where(mask[..., None], np.uint8(HIDDEN), frames)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from starflow_v.data.pixels import HIDDEN
 from starflow_v.data.scenes import Attributes, Edit, Region
-from starflow_v.data.scenes.regions import HIDDEN
 from starflow_v.evaluation.scene_checker import read_objects
 
 COMPARED = frozenset(field.name for field in fields(Attributes)) - {"pattern"}

@@ -64,6 +64,34 @@ class DeepFlow(nn.Module):
         log_det = rearrange(params.log_det(), "b (t n) -> b t n 1", **shape)
         return self.order.to_raster(z), self.order.to_raster(log_det)[..., 0]
 
+    def in_windows(
+        self,
+        u: Tensor,
+        text: Tensor | None,
+        grid: Grid,
+        window: Window,
+        restart_text: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The same of a video of any length, the inverse of `solve_frames` with its window.
+
+        Each chunk begins with the frames that the window carries over, whose z is known already;
+        `restart_text` is read from the second chunk on (`None`: the text).
+        """
+        frames = list(u.unbind(1))
+        carried: list[Tensor] = []
+        parts: list[tuple[Tensor, Tensor]] = []
+        start = 0
+        while start < len(frames):
+            fresh = frames[start : start + window.frames - len(carried)]
+            z, log_det = self(torch.stack([*carried, *fresh], dim=1), text, grid)
+            parts.append((z[:, len(carried) :], log_det[:, len(carried) :]))
+            start += len(fresh)
+            if start < len(frames):
+                carried = _carried(window, frames[max(start - window.overlap, 0) : start])
+                text = text if restart_text is None else restart_text
+        whole, log_dets = (torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))
+        return whole, log_dets
+
     def predictor(
         self,
         text: Tensor | None,
@@ -132,6 +160,36 @@ class DeepFlow(nn.Module):
             inside += 1
             yield last, cost + spent
             cost = Cost()
+
+    def normalize_frames(
+        self,
+        u: Tensor,
+        predictor: Predictor,
+        *,
+        window: Window | None = None,
+        restart_text: Tensor | None = None,
+    ) -> Tensor:
+        """u -> z, (B, T, N, C) each: what `solve_frames` makes u of with such a predictor.
+
+        So it is the map under guidance, too. Arguments as `solve_frames`.
+        """
+        frames = list(u.unbind(1))
+        parts: list[Tensor] = []
+        carried: list[Tensor] = []
+        unread, start = restart_text, 0
+        while start < len(frames):
+            room = len(frames) if window is None else window.frames - len(carried)
+            fresh = frames[start : start + room]
+            self._commit(predictor, carried)
+            slots = rearrange(self.order.to_slots(torch.stack(fresh, 1)), "b t n c -> b (t n) c")
+            z = predictor.propose(slots).normalize(slots)
+            parts.append(rearrange(z, "b (t n) c -> b t n c", t=len(fresh)))
+            start += len(fresh)
+            if window is not None and start < len(frames):
+                carried = _carried(window, frames[max(start - window.overlap, 0) : start])
+                predictor.restart(unread)
+                unread = None
+        return self.order.to_raster(torch.cat(parts, dim=1))
 
     def _commit(self, predictor: Predictor, frames: list[Tensor]) -> Cost:
         """Settle known frames, all in one evaluation."""

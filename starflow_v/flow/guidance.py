@@ -1,4 +1,9 @@
-"""Guidance: affine parameters as a function of conditional and unconditional ones."""
+"""Guidance: affine parameters as a function of conditional and unconditional ones.
+
+Two rules: `DensityGuidance` is STARFlow's, `LinearGuidance` the older one of TARFlow. Where the two
+predictions agree, both leave them alone; where they differ much and w is large, the linear rule
+goes straight on through the difference, while the density's shift stays where the data are.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,10 @@ from starflow_v.flow.affine import AffineParams
 
 class Guidance(Protocol):
     """A rule that sharpens a condition. It is applied in the deep block only."""
+
+    @property
+    def weight(self) -> float:
+        """w; 0 is the conditional model itself."""
 
     @property
     def active(self) -> bool:
@@ -36,8 +45,7 @@ class DensityGuidance:
     weight: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight < math.inf:
-            raise ValueError(f"guidance weight {self.weight} is not valid: give 0 (off) or more")
+        check_weight(self.weight)
 
     @property
     def active(self) -> bool:
@@ -49,3 +57,37 @@ class DensityGuidance:
         precision = 1 + w - w * s
         shift = ((1 + w) * conditional.shift - w * s * unconditional.shift) / precision
         return AffineParams(shift, conditional.scale / precision.sqrt())
+
+
+@dataclass(frozen=True)
+class LinearGuidance:
+    """Away from the unconditional parameters in a straight line (TARFlow, arXiv 2412.06329).
+
+        shift = (1 + w)·shift_c - w·shift_u,        log scale = (1 + w)·log scale_c - w·log scale_u.
+
+    It was meant for weights of a few: beyond, it leaves the data.
+
+    Args:
+        weight: w; 0 is the conditional model itself.
+    """
+
+    weight: float
+
+    def __post_init__(self) -> None:
+        check_weight(self.weight)
+
+    @property
+    def active(self) -> bool:
+        return self.weight > 0
+
+    def __call__(self, conditional: AffineParams, unconditional: AffineParams) -> AffineParams:
+        w = self.weight
+        shift = (1 + w) * conditional.shift - w * unconditional.shift
+        ratio = conditional.scale / unconditional.scale
+        return AffineParams(shift, conditional.scale * ratio**w)
+
+
+def check_weight(weight: float) -> None:
+    """Refuse what is no weight of guidance."""
+    if not 0 <= weight < math.inf:
+        raise ValueError(f"guidance weight {weight} is not valid: give 0 (off) or more")

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -25,6 +24,7 @@ from starflow_v.flow.block import FlowBlock
 from starflow_v.flow.checks import check_prefix, check_text
 from starflow_v.flow.deep import DeepFlow
 from starflow_v.flow.guidance import Guidance
+from starflow_v.flow.likelihood import token_log_prob
 from starflow_v.flow.order import alternating
 from starflow_v.flow.outputs import FlowOutput, Solution
 from starflow_v.flow.patches import Grid, patch_grid, patchify, unpatchify
@@ -119,6 +119,8 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         return_dict: bool = True,
         *,
         return_between: bool = False,
+        window: Window | None = None,
+        restart_text: Tensor | None = None,
     ) -> FlowOutput | tuple[Any, ...]:
         """x -> z, teacher-forced: every token at once.
 
@@ -127,6 +129,8 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
             text: text embeddings, (B, L, E); `None` for a model without text.
             return_dict: `False` returns the tuple (z, log_det), with `between` if wanted.
             return_between: also return what each shallow block made.
+            window: restarts the deep block where `solve` would; `None`: it holds all T frames.
+            restart_text: embeddings from the first restart on; `None`: the same as before.
 
         Returns:
             z and log_det, both in float32 (float64 for float64 inputs).
@@ -135,7 +139,10 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         check_text(text, batch=x.shape[0], width=self.config["text_dim"])
         made: list[Tensor] = []
         u, local = self.shallow(self.to_tokens(x), grid, made)
-        tokens, overall = self.deep(u, text, grid)
+        if window is None:
+            tokens, overall = self.deep(u, text, grid)
+        else:
+            tokens, overall = self.deep.in_windows(u, text, grid, window, restart_text)
         z = self.to_latents(tokens, grid)
         log_det = (local.to(overall.device) + overall).unflatten(-1, (grid.rows, grid.columns))
         between = tuple(made) if return_between else None
@@ -145,8 +152,7 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
     def log_prob(self, x: Tensor, text: Tensor | None = None) -> Tensor:
         """log p(x | text) of each video, (B,), in nats. Arguments as `forward`."""
         z, log_det = self(x, text, return_dict=False)
-        normal = -0.5 * (z.square() + math.log(2 * math.pi))
-        return normal.flatten(1).sum(1) + log_det.flatten(1).sum(1)
+        return token_log_prob(z, log_det).flatten(1).sum(1)
 
     def inverse(
         self,

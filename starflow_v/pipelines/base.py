@@ -19,6 +19,7 @@ from starflow_v.pipelines.lora import StarFlowVLoraLoaderMixin
 from starflow_v.sampling.saved import LatentsSink
 from starflow_v.text import (
     Conditions,
+    LabelEncoder,
     Task,
     Tokenizer,
     encode_captions,
@@ -28,7 +29,7 @@ from starflow_v.text import (
     unknown_words,
     wrap_caption,
 )
-from starflow_v.vae import Codec, PatchCodec, codec_for
+from starflow_v.vae import Codec, PatchCodec, PixelCodec, codec_for
 
 CONDITIONS = ("fps", "aspect_ratio", "noise_std")
 """What a caption can be told beside the prompt, see `starflow_v.text.Conditions`."""
@@ -51,11 +52,11 @@ class StarFlowVBasePipeline(DiffusionPipeline, StarFlowVLoraLoaderMixin):
     Args:
         flow: the flow.
         denoiser: cleans the flow's noisy latents; `None`: one step along the flow's own score.
-        vae: the codec: `AutoencoderKLWan`, `AutoencoderKL` or `PatchCodec`; `None` for a pipeline
-            whose parts are used one by one.
-        text_encoder: an encoder of transformers, T5 in the released models; `None`: prompts are
-            given as embeddings.
-        tokenizer: its tokenizer.
+        vae: the codec: `AutoencoderKLWan`, `AutoencoderKL`, `PatchCodec` or `PixelCodec`; `None` for a
+            pipeline whose parts are used one by one.
+        text_encoder: an encoder of transformers, T5 in the released models, or a `LabelEncoder`,
+            whose prompts are the names of classes; `None`: prompts are given as embeddings.
+        tokenizer: its tokenizer; `None` beside a `LabelEncoder`.
         noise_std: standard deviation of the noise in the latents that the flow models.
         temporal_scale: factor of the latent frames after the first.
         frame_rate: frames per second of the training videos.
@@ -78,7 +79,7 @@ class StarFlowVBasePipeline(DiffusionPipeline, StarFlowVLoraLoaderMixin):
 
     flow: StarFlowModel
     denoiser: CausalDenoiser | None
-    vae: AutoencoderKLWan | AutoencoderKL | PatchCodec | None
+    vae: AutoencoderKLWan | AutoencoderKL | PatchCodec | PixelCodec | None
     text_encoder: nn.Module | None
     tokenizer: Tokenizer | None
 
@@ -86,7 +87,7 @@ class StarFlowVBasePipeline(DiffusionPipeline, StarFlowVLoraLoaderMixin):
         self,
         flow: StarFlowModel,
         denoiser: CausalDenoiser | None,
-        vae: AutoencoderKLWan | AutoencoderKL | PatchCodec | None,
+        vae: AutoencoderKLWan | AutoencoderKL | PatchCodec | PixelCodec | None,
         text_encoder: nn.Module | None,
         tokenizer: Tokenizer | None,
         noise_std: float = 0.5,
@@ -229,7 +230,7 @@ class StarFlowVBasePipeline(DiffusionPipeline, StarFlowVLoraLoaderMixin):
         conditions = conditions or self.conditions_for()
         length = max_sequence_length or self.config["text_length"]
         wanted = prompt_embeds is None or do_classifier_free_guidance
-        if (self.text_encoder is None or self.tokenizer is None) and wanted:
+        if not self._reads_prompts and wanted:
             self._refuse_without_text_encoder(prompt_embeds, negative_prompt_embeds)
         if prompt_embeds is None:
             if prompt is None:
@@ -319,7 +320,20 @@ class StarFlowVBasePipeline(DiffusionPipeline, StarFlowVLoraLoaderMixin):
                 "needed for guidance only: guidance_scale=0 does without)"
             )
 
+    @property
+    def _reads_prompts(self) -> bool:
+        """Whether there is an encoder of classes, or one of text with its tokenizer."""
+        encoder = self.text_encoder
+        return isinstance(encoder, LabelEncoder) or (
+            encoder is not None and self.tokenizer is not None
+        )
+
     def _encode(self, prompts: Sequence[str], conditions: Conditions, length: int) -> Tensor:
+        if isinstance(self.text_encoder, LabelEncoder):
+            embeddings: Tensor = self.text_encoder(
+                self.text_encoder.numbers(prompts).to(self._execution_device)
+            )
+            return embeddings
         assert self.text_encoder is not None and self.tokenizer is not None, "checked before"
         captions = [wrap_caption(prompt, conditions) for prompt in prompts]
         return encode_captions(
@@ -331,7 +345,8 @@ class StarFlowVBasePipeline(DiffusionPipeline, StarFlowVLoraLoaderMixin):
         )
 
     def _warn_of_unknown_words(self, prompts: Sequence[str]) -> None:
-        assert self.tokenizer is not None, "checked before"
+        if self.tokenizer is None:
+            return
         unknown = dict.fromkeys(w for p in prompts for w in unknown_words(self.tokenizer, p))
         if unknown:
             warnings.warn(

@@ -13,17 +13,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from starflow_v.data.pixels import to_frames
-from starflow_v.data.video_io.frames import Frames
 from starflow_v.flow.solver import Solver
 from starflow_v.flow.window import ContextWindow, Window
 from starflow_v.pipelines.generation import AnyCallback, GeneratingPipeline
 from starflow_v.pipelines.known import Known
-from starflow_v.pipelines.media import Clips, clip_size, list_clips, read_clip
+from starflow_v.pipelines.media import Clips, clip_size, list_clips, read_clips
 from starflow_v.pipelines.output import StarFlowVPipelineOutput
 from starflow_v.pipelines.request import Plan, Request, given
 
@@ -134,7 +132,13 @@ class StarFlowVExtendPipeline(GeneratingPipeline):
         added = self.whole_addition(request.num_frames)
         plan = self._plan(replace(self._sized(request, clip_size(clips[0])), num_frames=None))
         window = self._going_on(request.window)
-        frames, copies = self._read(clips, plan)
+        frames, copies = read_clips(
+            clips,
+            frame_rate=plan.frame_rate,
+            height=plan.height,
+            width=plan.width,
+            factor=self.codec.temporal_factor,
+        )
         latents = self.codec.encode(to_frames(frames).to(self._execution_device))
         total = frames[0].shape[0] + added
         plan = replace(
@@ -146,26 +150,6 @@ class StarFlowVExtendPipeline(GeneratingPipeline):
         )
         prefix = latents[:, 1:][:, -window.overlap :]
         return plan, Known(prefix=prefix, shown=latents, hidden=copies)
-
-    def _read(self, clips: Sequence[Any], plan: Plan) -> tuple[list[Frames], int]:
-        """Clips of one length, 1 + 4k, and how many copies of the first frame make it so."""
-        frames = [
-            read_clip(clip, frame_rate=plan.frame_rate, height=plan.height, width=plan.width)
-            for clip in clips
-        ]
-        lengths = sorted({len(clip) for clip in frames})
-        if len(lengths) > 1:
-            raise ValueError(
-                f"clips of {', '.join(map(str, lengths))} frames at {plan.frame_rate} frames per "
-                "second were given: those of one call must be equally long"
-            )
-        if lengths[0] < 2:
-            raise ValueError(
-                f"the clip has {lengths[0]} frame at {plan.frame_rate} frames per second: give at "
-                "least 2, or animate it as an image"
-            )
-        copies = (1 - lengths[0]) % self.codec.temporal_factor
-        return [np.concatenate([clip[:1]] * copies + [clip]) for clip in frames], copies
 
     def _going_on(self, window: Window | None) -> Window:
         """The window of frames that all go on from others."""

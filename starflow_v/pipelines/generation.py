@@ -20,10 +20,10 @@ from starflow_v.flow.guidance import DensityGuidance
 from starflow_v.flow.solver import SequentialSolver
 from starflow_v.flow.texts import Texts
 from starflow_v.pipelines.base import StarFlowVBasePipeline
-from starflow_v.pipelines.known import Known, nothing_known
+from starflow_v.pipelines.known import Known, nothing_known, put_back
 from starflow_v.pipelines.output import StarFlowVPipelineOutput
 from starflow_v.pipelines.request import Plan, Request, given
-from starflow_v.pipelines.run import Run
+from starflow_v.pipelines.run import AnyRun, Run
 from starflow_v.sampling.noise import noise_frames, seed_children
 from starflow_v.sampling.stages import DeepStage, DenoiseStage, Frames, ShallowStage
 from starflow_v.text import Task
@@ -42,6 +42,7 @@ class GeneratingPipeline(StarFlowVBasePipeline):
         latent_frames = self.codec.latent_frames(num_frames)
         height = given(request.height, defaults.height)
         width = given(request.width, defaults.width)
+        usual = DensityGuidance(given(request.guidance_scale, defaults.guidance_scale))
         self._latent_shape(height, width)
         return Plan(
             request=request,
@@ -50,7 +51,7 @@ class GeneratingPipeline(StarFlowVBasePipeline):
             num_frames=num_frames,
             latent_frames=latent_frames,
             frame_rate=given(request.frame_rate, defaults.frame_rate),
-            guidance=DensityGuidance(given(request.guidance_scale, defaults.guidance_scale)),
+            guidance=request.guidance or usual,
             solver=request.solver or SequentialSolver(),
             window=request.window or self.window_for(latent_frames),
             extends=self.extends,
@@ -85,7 +86,7 @@ class GeneratingPipeline(StarFlowVBasePipeline):
         if isinstance(callback, PipelineCallback | MultiPipelineCallbacks):
             callback_tensors = callback.tensor_inputs
         self._check_callback_tensors(callback_tensors)
-        run = self._prepare(plan, known)
+        run = self._begin_run(plan, known)
         cleaned = list(run.shown.split(1, dim=1)) if run.shown.shape[1] else []
         with self.progress_bar(total=self.num_timesteps) as progress:
             for step, frame in enumerate(run.stage_by_stage(progress.update)):
@@ -106,35 +107,38 @@ class GeneratingPipeline(StarFlowVBasePipeline):
         if plan.request.output_type == "latent":
             frames: object = clean.transpose(1, 2)
         else:
-            pixels = self.codec.decode(clean)[:, run.hidden :]
+            pixels = put_back(run.kept, self.codec.decode(clean))[:, run.hidden :]
             frames = self._to_output(pixels, plan.request.output_type)
         self.maybe_free_model_hooks()
         if not return_dict:
             return (frames,)
-        return StarFlowVPipelineOutput(frames=frames, deep=run.deep.cost, shallow=run.shallow.cost)
+        deep, shallow = run.costs
+        return StarFlowVPipelineOutput(frames=frames, deep=deep, shallow=shallow)
 
     def _stream(self, plan: Plan, known: Known | None = None) -> Iterator[Any]:
         """The body of every `stream`: it checks and prepares at once, and makes frames as asked."""
         self._refuse_to_stream_offloaded()
         with torch.no_grad():
-            run = self._prepare(plan, known)
+            run = self._begin_run(plan, known)
         return self._stream_run(run, plan.request.output_type)
 
     @torch.no_grad()
-    def _stream_run(self, run: Run, output_type: str) -> Iterator[Any]:
+    def _stream_run(self, run: AnyRun, output_type: str) -> Iterator[Any]:
         shown = run.shown.split(1, dim=1) if run.shown.shape[1] else ()
         clean = self._saved(chain(shown, run.as_stream()), run)
         if output_type == "latent":
             for frame in clean:
                 yield frame.transpose(1, 2)
             return
-        hidden = run.hidden
+        first = 0
         for frames in self.codec.decode_stream(clean):
+            hidden = max(0, run.hidden - first)
             if hidden < frames.shape[1]:
-                yield self._to_output(frames[:, hidden:], output_type)
-            hidden = max(0, hidden - frames.shape[1])
+                pixels = put_back(run.kept, frames, first=first)[:, hidden:]
+                yield self._to_output(pixels, output_type)
+            first += frames.shape[1]
 
-    def _saved(self, clean: Frames, run: Run) -> Frames:
+    def _saved(self, clean: Frames, run: AnyRun) -> Frames:
         """The same frames, each told to the sink, if there is one, before it is decoded."""
         total = run.shown.shape[1] + run.frames
         for frame in clean:
@@ -157,20 +161,42 @@ class GeneratingPipeline(StarFlowVBasePipeline):
                 f"callbacks cannot be given {unknown}: choose from {self._callback_tensor_inputs}"
             )
 
+    def _begin_run(self, plan: Plan, known: Known | None) -> AnyRun:
+        """What `_call` and `_stream` go through."""
+        return self._prepare(plan, known)
+
     def _prepare(self, plan: Plan, known: Known | None) -> Run:
         """The stages of a plan; the text is computed and the known frames are noised."""
         texts = self._texts(plan, plan.task)
         assert texts.text is not None
         videos = texts.text.shape[0]
-        device = self._execution_device
         if known is None:
-            known = nothing_known(self._latent_shape(plan.height, plan.width), device)
+            shape = self._latent_shape(plan.height, plan.width)
+            known = nothing_known(shape, self._execution_device)
         known = known.for_videos(videos)
-        before, made = known.prefix.shape[1], plan.latent_frames - known.shown.shape[1]
-        noise = self._noise(plan, before + made, videos=videos)
-        prefix = self._noised(known.prefix.to(device), noise)
-        self._guidance_scale, self._num_timesteps = plan.guidance.weight, made
+        made = plan.latent_frames - known.shown.shape[1]
+        self._announce(plan, made)
+        noise = self._noise(plan, known.prefix.shape[1] + made, videos=videos)
+        return self._run(plan, known, texts, noise)
+
+    def _announce(self, plan: Plan, steps: int) -> None:
+        """A call begins: what callbacks may ask of it."""
+        self._guidance_scale, self._num_timesteps = plan.guidance.weight, steps
         self._interrupt = False
+
+    def _run(self, plan: Plan, known: Known, texts: Texts, noise: Frames) -> Run:
+        """The stages that go on from known frames, which are noised here.
+
+        Args:
+            plan: how; its latent frames are those shown and those made.
+            known: of as many videos as there are texts.
+            texts: what the model is told.
+            noise: of every frame in order, known ones first.
+        """
+        assert texts.text is not None
+        device = self._execution_device
+        before, made = known.prefix.shape[1], plan.latent_frames - known.shown.shape[1]
+        prefix = self._noised(known.prefix.to(device), noise)
         again = self._restart_texts(plan)
         return Run(
             noise=noise,
@@ -198,6 +224,7 @@ class GeneratingPipeline(StarFlowVBasePipeline):
             frames=made,
             shown=known.shown.to(device),
             hidden=known.hidden,
+            kept=known.kept,
         )
 
     def _noised(self, clean: Tensor, noise: Frames) -> Tensor | None:

@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from starflow_v.data.pixels import Clip, to_frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Pixels that stay as they are, whatever is made around them.
+
+    Args:
+        clips: (F, H, W, 3) each, as many as there are, or one for each prompt.
+        made: (F, H, W), True where the pixels are to be made.
+    """
+
+    clips: Sequence[Clip]
+    made: NDArray[np.bool_]
+
+
+def put_back(kept: Kept | None, frames: Tensor, *, first: int = 0) -> Tensor:
+    """Frames (B, f, 3, H, W) with what is kept in its place; `first` is the number of the first."""
+    if kept is None:
+        return frames
+    here = slice(first, first + frames.shape[1])
+    times = frames.shape[0] // len(kept.clips)
+    known = to_frames([clip[here] for clip in kept.clips]).repeat_interleave(times, dim=0)
+    made = torch.from_numpy(kept.made[here])[:, None].to(frames.device)
+    return torch.where(made, frames, known.to(frames))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +51,13 @@ class Known:
         prefix: (K, P, c, h, w); K is 1, or divides the number of videos: one for each prompt.
         shown: (K, S, c, h, w).
         hidden: how many of the first pixel frames of the video are left out.
+        kept: what is put back into the decoded pixels.
     """
 
     prefix: Tensor
     shown: Tensor
     hidden: int = 0
+    kept: Kept | None = None
 
     def for_videos(self, count: int) -> Known:
         """The same for `count` videos: those of one prompt follow each other."""
@@ -35,6 +66,7 @@ class Known:
             prefix=self.prefix.repeat_interleave(times, dim=0),
             shown=self.shown.repeat_interleave(times, dim=0),
             hidden=self.hidden,
+            kept=self.kept,
         )
 
 

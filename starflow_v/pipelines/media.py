@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import islice
 from typing import TypeAlias
 
 import numpy as np
@@ -68,7 +69,9 @@ def clip_size(clip: Clip) -> tuple[int, int]:
     return height, width
 
 
-def read_clip(clip: Clip, *, frame_rate: float, height: int, width: int) -> Frames:
+def read_clip(
+    clip: Clip, *, frame_rate: float, height: int, width: int, num_frames: int | None = None
+) -> Frames:
     """Frames (F,height,width,3), uint8, resized to cover that size and cropped.
 
     Args:
@@ -76,10 +79,45 @@ def read_clip(clip: Clip, *, frame_rate: float, height: int, width: int) -> Fram
         frame_rate: frames per second.
         height: pixels.
         width: pixels.
+        num_frames: at most so many; `None`: all.
     """
     if isinstance(clip, str | os.PathLike):
-        return read_video(clip, fps=frame_rate, size=(height, width)).frames
-    return np.stack([fit(read_image(picture), height, width) for picture in clip])
+        size = height, width
+        return read_video(clip, fps=frame_rate, size=size, num_frames=num_frames).frames
+    pictures = islice(clip, num_frames)
+    return np.stack([fit(read_image(picture), height, width) for picture in pictures])
+
+
+def read_clips(
+    clips: Sequence[Clip],
+    *,
+    frame_rate: float,
+    height: int,
+    width: int,
+    factor: int,
+    num_frames: int | None = None,
+) -> tuple[list[Frames], int]:
+    """Clips of one length, `factor`·k + 1, and how many copies of the first frame make it so.
+
+    The other arguments are those of `read_clip`.
+    """
+    frames = [
+        read_clip(clip, frame_rate=frame_rate, height=height, width=width, num_frames=num_frames)
+        for clip in clips
+    ]
+    lengths = sorted({len(clip) for clip in frames})
+    if len(lengths) > 1:
+        raise ValueError(
+            f"clips of {', '.join(map(str, lengths))} frames at {frame_rate} frames per second "
+            "were given: those of one call must be equally long"
+        )
+    if lengths[0] < 2:
+        raise ValueError(
+            f"the clip has {lengths[0]} frame at {frame_rate} frames per second: give at least 2, "
+            "or animate it as an image"
+        )
+    copies = (1 - lengths[0]) % factor
+    return [np.concatenate([clip[:1]] * copies + [clip]) for clip in frames], copies
 
 
 def _check_picture(picture: object, name: str) -> Picture:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from torch import Generator, Tensor
 
-from starflow_v.flow.guidance import DensityGuidance
+from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.solver import Solver
 from starflow_v.flow.window import Window
 from starflow_v.text import Task
@@ -42,6 +42,8 @@ class Request:
     window: Window | None
     max_sequence_length: int | None
     num_inference_steps: int | None = None
+    guidance: Guidance | None = None
+    """The rule, with its own weight; `None`: `DensityGuidance` of `guidance_scale`."""
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Request:
@@ -82,6 +84,8 @@ class Request:
             texts = getattr(self, name)
             if not (texts is None or isinstance(texts, str) or _are_strings(texts)):
                 raise ValueError(f"{name} must be a string or a list of strings, got {texts!r}")
+        if self.guidance is not None and self.guidance_scale is not None:
+            raise ValueError("give either guidance, which has a weight, or guidance_scale, not both")
         if self.num_videos_per_prompt < 1:
             raise ValueError(f"num_videos_per_prompt={self.num_videos_per_prompt}: give 1 or more")
         for name in ("height", "width", "num_frames", "frame_rate", "num_inference_steps"):
@@ -106,7 +110,7 @@ class Plan:
     latent_frames: int
     """The same in latent frames."""
     frame_rate: int
-    guidance: DensityGuidance
+    guidance: Guidance
     solver: Solver
     window: Window | None
     """When the deep block restarts; `None`: never."""

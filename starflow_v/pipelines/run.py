@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from starflow_v.flow.solver import Cost
+from starflow_v.pipelines.known import Kept
 from starflow_v.sampling.stages import Frames, gather
 
 
@@ -23,6 +24,35 @@ class SolvingStage(Stage, Protocol):
     """A stage that says afterwards what it took."""
 
     cost: Cost
+
+
+class AnyRun(Protocol):
+    """What a pipeline asks of a run. Its fields are those of `Run`."""
+
+    @property
+    def text(self) -> Tensor: ...
+
+    @property
+    def null_text(self) -> Tensor | None: ...
+
+    @property
+    def frames(self) -> int: ...
+
+    @property
+    def shown(self) -> Tensor: ...
+
+    @property
+    def hidden(self) -> int: ...
+
+    @property
+    def kept(self) -> Kept | None: ...
+
+    @property
+    def costs(self) -> tuple[Cost, Cost]: ...
+
+    def as_stream(self) -> Frames: ...
+
+    def stage_by_stage(self, count: Callable[[], Any]) -> Frames: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +72,13 @@ class Run:
     """Clean latents (B, S, c, h, w) of the known frames that the video begins with."""
     hidden: int
     """How many of the first pixel frames are left out."""
+    kept: Kept | None = None
+    """What is put back into the pixels."""
+
+    @property
+    def costs(self) -> tuple[Cost, Cost]:
+        """What solving the deep and the shallow blocks has taken so far."""
+        return self.deep.cost, self.shallow.cost
 
     def as_stream(self) -> Frames:
         """Clean latent frames (B, 1, c, h, w), each as soon as it can be."""

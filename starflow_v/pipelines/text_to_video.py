@@ -10,12 +10,13 @@ from torch import Generator, Tensor
 
 from starflow_v.flow.solver import Solver
 from starflow_v.flow.window import Window
-from starflow_v.pipelines.generation import AnyCallback, GeneratingPipeline
+from starflow_v.pipelines.generation import AnyCallback
+from starflow_v.pipelines.inversion import InvertiblePipeline
 from starflow_v.pipelines.output import StarFlowVPipelineOutput
 from starflow_v.pipelines.request import Request
 
 
-class StarFlowVPipeline(GeneratingPipeline):
+class StarFlowVPipeline(InvertiblePipeline):
     """Text to video (and, with `num_frames=1`, text to image).
 
     Examples:

@@ -15,7 +15,15 @@ sees every operation: its FLOPs, the bytes it moves, and which tensors live at t
 
 from starflow_v.planner.blueprint import Blueprint
 from starflow_v.planner.devices import DEVICES, Device, free_memory, measure_cpu
-from starflow_v.planner.methods import EVERYTHING_ON_DEVICE, METHODS, Method, Need, memory_of
+from starflow_v.planner.methods import (
+    EVERYTHING_ON_DEVICE,
+    METHODS,
+    Cache,
+    Method,
+    Need,
+    memory_of,
+    stages_of,
+)
 from starflow_v.planner.schemes import SCHEMES, Scheme, read_evaluations
 from starflow_v.planner.stages import Job, Planner, StageCost
 
@@ -25,6 +33,7 @@ __all__ = [
     "METHODS",
     "SCHEMES",
     "Blueprint",
+    "Cache",
     "Device",
     "Job",
     "Method",
@@ -36,4 +45,5 @@ __all__ = [
     "measure_cpu",
     "memory_of",
     "read_evaluations",
+    "stages_of",
 ]

@@ -23,7 +23,8 @@ from starflow_v.nn.storage import CacheStorage, Int8Storage
 from starflow_v.nn.transformer import Transformer
 from starflow_v.planner.blueprint import Blueprint, matrices
 from starflow_v.planner.devices import Device
-from starflow_v.planner.stages import STAGES, StageCost
+from starflow_v.planner.schemes import Scheme
+from starflow_v.planner.stages import STAGES, Planner, StageCost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +100,13 @@ def _layers_in(module: nn.Module) -> Iterator[nn.Module]:
 class Placement(Protocol):
     """Where weights are while a stage runs."""
 
-    name: str
-    whole: bool
-    """Whether stages run one after the other."""
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether stages run one after the other."""
 
     def on_device(self, weights: Mapping[str, Weights], stage: str) -> float:
         """Bytes of weights on the device."""
@@ -168,44 +173,58 @@ class SequentialOffload:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cache:
+    """How keys and values are kept.
+
+    Args:
+        name: what tables call it.
+        storage: in which form.
+        offloaded: whether all layers' but one's are in the host's memory.
+    """
+
+    name: str
+    storage: CacheStorage = AS_THEY_COME
+    offloaded: bool = False
+
+
+PLAIN_CACHE = Cache(name="as computed")
+INT8_CACHE = Cache(name="int8", storage=Int8Storage())
+HOST_CACHE = Cache(name="in host memory", offloaded=True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Method:
     """A way to run.
 
     Args:
         placement: where weights are.
         precision: how they are stored.
-        storage: how keys and values are stored.
-        cache: what tables call that.
-        cache_offloaded: whether all layers' keys and values but one's are in the host's memory.
+        cache: how keys and values are.
     """
 
     placement: Placement = OnDevice()
     precision: Precision = AS_COMPUTED
-    storage: CacheStorage = AS_THEY_COME
-    cache: str = "as computed"
-    cache_offloaded: bool = False
+    cache: Cache = PLAIN_CACHE
 
     @property
     def name(self) -> str:
         """One line for people."""
-        return f"{self.placement.name}, weights {self.precision.name}, cache {self.cache}"
+        return f"{self.placement.name}, weights {self.precision.name}, cache {self.cache.name}"
 
 
 EVERYTHING_ON_DEVICE = Method()
-_INT8_CACHE = {"storage": Int8Storage(), "cache": "int8"}
-_HOST_CACHE = {"cache": "in host memory", "cache_offloaded": True}
 METHODS = (
     EVERYTHING_ON_DEVICE,
-    Method(**_INT8_CACHE),
-    Method(precision=FP8, **_INT8_CACHE),
-    Method(precision=INT8, **_INT8_CACHE),
-    Method(precision=INT4, **_INT8_CACHE),
+    Method(cache=INT8_CACHE),
+    Method(precision=FP8, cache=INT8_CACHE),
+    Method(precision=INT8, cache=INT8_CACHE),
+    Method(precision=INT4, cache=INT8_CACHE),
     Method(placement=ModelOffload()),
-    Method(placement=ModelOffload(), **_INT8_CACHE),
-    Method(placement=ModelOffload(), precision=INT8, **_INT8_CACHE),
-    Method(placement=GroupOffload(), **_INT8_CACHE),
-    Method(placement=GroupOffload(), **_HOST_CACHE),
-    Method(placement=SequentialOffload(), **_HOST_CACHE),
+    Method(placement=ModelOffload(), cache=INT8_CACHE),
+    Method(placement=ModelOffload(), precision=INT8, cache=INT8_CACHE),
+    Method(placement=GroupOffload(), cache=INT8_CACHE),
+    Method(placement=GroupOffload(), cache=HOST_CACHE),
+    Method(placement=SequentialOffload(), cache=HOST_CACHE),
 )
 
 
@@ -253,13 +272,19 @@ def weights_of(blueprint: Blueprint, precision: Precision = AS_COMPUTED) -> dict
     return weights | {"shallow": replace(weights["shallow"], blocks=blocks)}
 
 
+def stages_of(method: Method, planner: Planner, scheme: Scheme) -> dict[str, StageCost]:
+    """The stages, run as the method does."""
+    whole = method.placement.whole
+    return planner.stages(scheme, storage=method.cache.storage, whole=whole)
+
+
 def memory_of(method: Method, blueprint: Blueprint, stages: Mapping[str, StageCost]) -> Need:
     """The memory of a run.
 
     Args:
         method: the way to run.
         blueprint: the model, in the precision that it computes in.
-        stages: traced with the method's storage, `whole` as its placement is.
+        stages: those of `stages_of` the method.
     """
     weights = weights_of(blueprint, method.precision)
     place = method.placement
@@ -268,7 +293,7 @@ def memory_of(method: Method, blueprint: Blueprint, stages: Mapping[str, StageCo
         kept = float(stage.kept)
         passing[name] = stage.peak - kept
         layers = _layers(blueprint, name)
-        caches[name] = kept / layers if method.cache_offloaded else kept
+        caches[name] = kept / layers if method.cache.offloaded else kept
     hidden = sum(stages[name].kept - caches[name] for name in stages)
     if method.precision.matrix is not None:
         wide = max(each.matrix for each in weights_of(blueprint).values())
@@ -299,7 +324,7 @@ def time_of(
     weights, times = weights_of(blueprint, method.precision), {}
     for name, stage in stages.items():
         fetched = method.placement.fetched(weights, name)
-        if method.cache_offloaded:
+        if method.cache.offloaded:
             fetched += stage.kept * (1 - 1 / _layers(blueprint, name))
         slowest = fetched / device.bus
         times[name] = sum(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from starflow_v.planner.devices import Device
-from starflow_v.planner.methods import METHODS, Method, memory_of, parameters_of, time_of
+from starflow_v.planner.methods import METHODS, Method, memory_of, parameters_of, stages_of, time_of
 from starflow_v.planner.schemes import Scheme
 from starflow_v.planner.stages import STAGES, Planner
 
@@ -28,10 +28,7 @@ def describe_plan(
     planner: Planner, method: Method, schemes: Sequence[Scheme], device: Device, dtype: torch.dtype
 ) -> dict[str, Any]:
     """The facts, for programs: bytes, FLOPs and seconds."""
-    stages = {
-        scheme.name: planner.stages(scheme, storage=method.storage, whole=method.placement.whole)
-        for scheme in schemes
-    }
+    stages = {scheme.name: stages_of(method, planner, scheme) for scheme in schemes}
     need = memory_of(method, planner.blueprint, stages[schemes[0].name])
     job = planner.job
     return {
@@ -131,16 +128,15 @@ def as_table(
     heads = [head.format(scheme=scheme.name, device=device.name) for head in HEADINGS]
     rows = [heads, ["---"] * len(heads)]
     for method in METHODS:
-        options = {"storage": method.storage, "whole": method.placement.whole}
-        stages = planner.stages(scheme, **options)
+        stages = stages_of(method, planner, scheme)
         need = memory_of(method, planner.blueprint, stages)
-        bare = memory_of(method, unguided.blueprint, unguided.stages(scheme, **options))
+        bare = memory_of(method, unguided.blueprint, stages_of(method, unguided, scheme))
         seconds = sum(time_of(method, planner.blueprint, stages, device, dtype).values())
         rows.append(
             [
                 method.placement.name,
                 method.precision.name,
-                method.cache,
+                method.cache.name,
                 f"{(need.device + device.runtime) / GB:.1f} GB",
                 f"{(bare.device + device.runtime) / GB:.1f} GB",
                 f"{need.host / GB:.1f} GB" if need.host else "",

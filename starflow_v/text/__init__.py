@@ -1,11 +1,12 @@
 """Text: captions and the conditions they carry, and the encoder that reads them.
 
 Read `captions` for what a model is told, `sizes` for aspect ratios, `encoding` for how a caption
-becomes embeddings, `words` for the embedded model's own small encoder, `pretrained` for others.
+becomes embeddings, `labels` for classes instead of captions, `words` for the embedded model's own small encoder, `pretrained` for others.
 """
 
 from starflow_v.text.captions import TASKS, Conditions, Task, wrap_caption
 from starflow_v.text.encoding import Tokenizer, embed_tokens, encode_captions, tokenize
+from starflow_v.text.labels import LabelEncoder
 from starflow_v.text.on_meta import load_tokenizer, text_encoder_on_meta
 from starflow_v.text.sizes import ASPECT_RATIOS, nearest_aspect_ratio, size_for
 from starflow_v.text.words import known_words, tiny_text_encoder, unknown_words
@@ -14,6 +15,7 @@ __all__ = [
     "ASPECT_RATIOS",
     "TASKS",
     "Conditions",
+    "LabelEncoder",
     "Task",
     "Tokenizer",
     "embed_tokens",

@@ -3,8 +3,9 @@
     data: {cache: runs/latents, clips: {video: 4096}}        procedural scenes, the default
     data: {cache: runs/latents, folder: my-videos}           a folder with metadata
     data: {cache: runs/latents, webdataset: "s-{00..09}.tar"}  WebDataset shards
+    data: {cache: runs/latents, digits: test}  handwritten digits, of which "test" are held out
 
-`folder` or `webdataset` chooses; see `configs/folder.yaml` for all keys of files.
+`digits`, `folder` or `webdataset` chooses; see `configs/folder.yaml` for all keys of files.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from starflow_v.data.digits import Part
 from starflow_v.data.scene_latents import TASKS
 from starflow_v.data.video_io import Decoder, DecordDecoder, PyAVDecoder
 from starflow_v.text.sizes import ratio_of
@@ -65,6 +67,30 @@ class SceneData(DataSettings):
         without = sorted(self.wanted.keys() - self.clips.keys())
         if without:
             raise ValueError(f"clips says nothing about {', '.join(without)}: how many to encode?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigitData(DataSettings):
+    """scikit-learn's handwritten digits, see `starflow_v.data.digits`."""
+
+    digits: str
+    """The part that is held out: "test", or "validation" (and then nothing sees the test part)."""
+    num_frames: int = 1
+    height: int = 8
+    width: int = 8
+    tasks: dict[str, float] = field(default_factory=lambda: {"image": 1.0})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.digits not in ("test", "validation"):
+            raise ValueError(f"data.digits is {self.digits!r}; expected test or validation")
+        if (self.num_frames, self.height, self.width, *self.wanted) != (1, 8, 8, "image"):
+            raise ValueError("the digits are images of 8x8 pixels: leave sizes and tasks as they are")
+
+    @property
+    def held_out(self) -> Part:
+        """The part that is measured and never trained on."""
+        return "test" if self.digits == "test" else "validation"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,8 @@ from functools import partial
 
 from starflow_v.data.metadata import read_folder
 from starflow_v.data.tar_shards import read_tar_shards
-from starflow_v.training.data_settings import FolderData, TarData
+from starflow_v.training.data_settings import DigitData, FolderData, TarData
+from starflow_v.training.digit_data import DigitFlowData
 from starflow_v.training.file_data import FileFlowData
 from starflow_v.training.flow_data import FlowData
 from starflow_v.training.flow_settings import LatentSettings
@@ -22,4 +23,6 @@ def open_data(settings: LatentSettings, codec: Codec) -> FlowData:
     if isinstance(data, TarData):
         records = partial(read_tar_shards, data.webdataset)
         return FileFlowData(settings, codec, read_records=records)
+    if isinstance(data, DigitData):
+        return DigitFlowData(settings, codec)
     return SceneFlowData(settings, codec)

@@ -11,7 +11,7 @@ from starflow_v.training.codec import CodecRecipe
 from starflow_v.training.codec_settings import CodecSettings
 from starflow_v.training.engine.checkpoint import load_checkpoint
 from starflow_v.training.engine.trainer import Trainer
-from starflow_v.training.flow import FlowRecipe
+from starflow_v.training.flow import recipe_of
 from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.matching import MatchingRecipe
 from starflow_v.training.matching_settings import OBJECTIVE, MatchingSettings
@@ -45,4 +45,4 @@ def _trainer(description: Mapping[str, Any]) -> Trainer[Any]:
         matching = from_dictionary(MatchingSettings, description)
         return Trainer(MatchingRecipe(matching), matching.trainer, description=description)
     flow = from_dictionary(FlowSettings, description)
-    return Trainer(FlowRecipe(flow), flow.trainer, description=description)
+    return Trainer(recipe_of(flow), flow.trainer, description=description)

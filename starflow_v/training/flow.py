@@ -29,6 +29,7 @@ from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.flow_text import FrozenText
 from starflow_v.training.growth import grow_denoiser, grow_flow
 from starflow_v.training.latent_recipe import LatentRecipe
+from starflow_v.training.likelihood import LikelihoodRecipe
 from starflow_v.training.lora import LoraSettings, add_adapter, check_same_networks, save_adapters
 from starflow_v.training.objectives import (
     add_noise,
@@ -51,7 +52,7 @@ def train_flow(config: str | Path, overrides: Sequence[str] = ()) -> Path | None
     its end.
     """
     settings = load_config(FlowSettings, config, overrides)
-    recipe = FlowRecipe(settings)
+    recipe = recipe_of(settings)
     recipe.prepare_data()
     trainer: Trainer[FlowBatch] = Trainer(
         recipe, settings.trainer, description=to_dictionary(settings)
@@ -63,6 +64,11 @@ def train_flow(config: str | Path, overrides: Sequence[str] = ()) -> Path | None
     return exported
 
 
+def recipe_of(settings: FlowSettings) -> FlowRecipe | LikelihoodRecipe:
+    """With a denoiser or without."""
+    return LikelihoodRecipe(settings) if settings.denoiser is None else FlowRecipe(settings)
+
+
 class FlowRecipe(LatentRecipe):
     """Flow, text encoder and denoiser on cached latents."""
 
@@ -70,6 +76,7 @@ class FlowRecipe(LatentRecipe):
 
     def __init__(self, settings: FlowSettings) -> None:
         super().__init__(settings)
+        assert settings.denoiser is not None, "`recipe_of` chooses the other recipe"
         shared = {"in_channels": self.codec.channels, "text_dim": self.text.width}
         shape = asdict(settings.flow)
         self.flow = StarFlowModel(**shared, **shape)
@@ -79,6 +86,9 @@ class FlowRecipe(LatentRecipe):
             self._initialize(settings.initialize)
         if settings.lora is not None:
             self._adapt(settings.lora)
+        if settings.recompute:
+            self.flow.enable_gradient_checkpointing()
+            self.denoiser.enable_gradient_checkpointing()
         optimizers = {"flow": self._matrix_optimizer(self.flow, settings.lr)}
         if self.text.trained:
             optimizers["text_encoder"] = self._adamw(self.text_encoder, settings.lr)

@@ -13,12 +13,12 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from diffusers import AutoencoderKLWan
 from torch import nn
 
 from starflow_v.data.buckets import Bucket
@@ -27,7 +27,8 @@ from starflow_v.data.latent_cache import LatentCache, LatentSource, latent_plan
 from starflow_v.data.shards import Turn, build_shards, sign, wait_for_shards
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
 from starflow_v.text import Conditions, Task, nearest_aspect_ratio
-from starflow_v.vae import Codec, codec_for
+from starflow_v.checkpoints.parts import VAES
+from starflow_v.vae import Codec, PixelCodec, codec_for
 
 if TYPE_CHECKING:
     from starflow_v.training.flow_settings import LatentSettings
@@ -130,18 +131,30 @@ class FlowData(ABC):
 
 def load_codec(settings: LatentSettings) -> Codec:
     """The codec of a run, frozen."""
-    vae = AutoencoderKLWan.from_pretrained(settings.vae).eval().requires_grad_(False)
-    return codec_for(vae, temporal_scale=temporal_scale(settings))
+    if settings.pixels is not None:
+        return codec_for(PixelCodec(**asdict(settings.pixels)).eval())
+    assert settings.vae is not None, "the settings have one or the other"
+    config = Path(settings.vae) / "config.json"
+    kind = json.loads(config.read_text("utf-8"))["_class_name"] if config.is_file() else ""
+    if kind not in VAES:
+        raise ValueError(
+            f"{settings.vae} is no folder of a VAE: expected its config.json, whose _class_name is "
+            f"{', '.join(VAES)}"
+        )
+    vae = VAES[kind].from_pretrained(settings.vae).eval().requires_grad_(False)
+    return codec_for(vae, temporal_scale=temporal_scale(settings, settings.vae))
 
 
-def temporal_scale(settings: LatentSettings) -> float:
+def temporal_scale(settings: LatentSettings, vae: str) -> float:
     """The factor of later latent frames: as set, or as the codec's training measured it."""
+    if settings.temporal_scale is None and settings.data.num_frames == 1:
+        return 1.0
     if settings.temporal_scale is not None:
         return settings.temporal_scale
-    statistics = Path(settings.vae) / "statistics.json"
+    statistics = Path(vae) / "statistics.json"
     if not statistics.is_file():
         raise ValueError(
-            f"{settings.vae} has no statistics.json, which train-vae writes: set temporal_scale "
+            f"{vae} has no statistics.json, which train-vae writes: set temporal_scale "
             "(1.0 leaves the latents as they are)"
         )
     return float(json.loads(statistics.read_text("utf-8"))["temporal_scale"])

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from starflow_v.config import one_of
-from starflow_v.training.data_settings import DataSettings, FolderData, SceneData, TarData
+from starflow_v.training.data_settings import (
+    DataSettings,
+    DigitData,
+    FolderData,
+    SceneData,
+    TarData,
+)
 from starflow_v.training.engine.settings import TrainerSettings
 from starflow_v.training.lora import LoraSettings
 
@@ -53,6 +59,9 @@ class TextShape:
     """Whether it is trained; None: the small one is, a pretrained one is not."""
     cache: bool = False
     """Read the embeddings of all captions from the disk; for one that is not trained."""
+    labels: list[str] | None = None
+    """Classes instead of words: a caption is the name of one of these, whose embedding of `width`
+    is learned. [] makes a model without a condition; None: captions are text."""
 
     @property
     def trained(self) -> bool:
@@ -67,6 +76,16 @@ class TextShape:
                 "text.cache keeps embeddings on the disk, but this text encoder is trained and "
                 "changes them: set text.cache=false, or text.pretrained with text.train=false"
             )
+        if self.labels is not None and self.pretrained is not None:
+            raise ValueError("give either text.labels or text.pretrained, not both")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelShape:
+    """Pixels in the place of latents, see `starflow_v.PixelCodec`."""
+
+    channels: int = 3
+    levels: int = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +93,14 @@ class LatentSettings:
     """What every run on cached latents needs, whatever learns them."""
 
     trainer: TrainerSettings
-    vae: str
-    """Folder of the trained VAE."""
+    vae: str | None = None
+    """Folder of the trained VAE: AutoencoderKLWan, AutoencoderKL or PatchCodec."""
+    pixels: PixelShape | None = None
+    """Learn pixels instead of a VAE's latents."""
     data: DataSettings = field(
-        default_factory=SceneData, metadata=one_of(FolderData, TarData, SceneData)
+        default_factory=SceneData, metadata=one_of(DigitData, FolderData, TarData, SceneData)
     )
-    """Scenes, or files where `folder` or `webdataset` is given."""
+    """Scenes; digits or files where `digits`, `folder` or `webdataset` is given."""
     text: TextShape = field(default_factory=TextShape)
     conditions: list[str] = field(default_factory=lambda: ["fps"])
     """What captions tell beside the prompt: fps, aspect_ratio, noise_std."""
@@ -106,6 +127,12 @@ class LatentSettings:
         """Side of the square of latents that makes a token."""
         raise NotImplementedError
 
+    def __post_init__(self) -> None:
+        if (self.vae is None) == (self.pixels is None):
+            raise ValueError("give either vae, the folder of a trained VAE, or pixels (such as {})")
+        if self.text.labels is not None and self.conditions:
+            raise ValueError("a class cannot tell conditions: set conditions=[] beside text.labels")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FlowSettings(LatentSettings):
@@ -119,18 +146,34 @@ class FlowSettings(LatentSettings):
     lora: LoraSettings | None = None
     """Train adapters of that pipeline, all else frozen; None: train everything."""
     flow: FlowShape = field(default_factory=FlowShape)
-    denoiser: DenoiserShape = field(default_factory=DenoiserShape)
+    denoiser: DenoiserShape | None = field(default_factory=DenoiserShape)
+    """None: samples are cleaned along the flow's own score, which suits images."""
     noise_std: float = 0.3
+    dequantize: bool = False
+    """Add noise that is uniform over the bins of the pixels (and nothing else): for likelihoods."""
     denoiser_lr: float = 1e-3
     """Peak learning rate of the denoiser."""
     latent_norm: float = 0.0
     """Weight of the penalty on what the shallow blocks make; the image model had 1e-4."""
+    recompute: bool = False
+    """Compute activations again in the backward pass: less memory, a third more time."""
 
     @property
     def token_side(self) -> int:
         return self.flow.patch_size
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dequantize and self.pixels is None:
+            raise ValueError("dequantize fills the bins of pixels: it needs pixels, not a vae")
+        if self.denoiser is None and (self.initialize is not None or self.lora is not None):
+            raise ValueError("a run with denoiser=null begins anew: leave out initialize and lora")
+        if self.denoiser is not None and self.dequantize:
+            raise ValueError("the denoiser learns Gaussian noise: set denoiser=null with dequantize")
+        if self.text.labels is not None and self.denoiser is not None:
+            raise ValueError("classes are for image models: set denoiser=null beside text.labels")
+        if self.latent_norm < 0:
+            raise ValueError(f"latent_norm={self.latent_norm} is not valid: give 0 or more")
         if self.lora is None:
             return
         if self.initialize is None:

@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from starflow_v.data.fingerprint import module_fingerprint
 from starflow_v.data.shards import Turn, build_shards, digest, sign, wait_for_shards
 from starflow_v.data.text_cache import TextCache, text_plan
-from starflow_v.text import Tokenizer, embed_tokens, tiny_text_encoder, tokenize, wrap_caption
+from starflow_v.text import (
+    LabelEncoder,
+    Tokenizer,
+    embed_tokens,
+    tiny_text_encoder,
+    tokenize,
+    wrap_caption,
+)
 from starflow_v.text.pretrained import load_text_encoder, text_width
 from starflow_v.training.flow_data import FlowData, on_accelerator
 from starflow_v.training.flow_settings import LatentSettings
@@ -107,13 +114,36 @@ class CachedText(FrozenText):
         return embed_tokens(self.encoder, ids, mask), mask
 
 
-FlowText = TrainedText | FrozenText | CachedText
+class TrainedLabels:
+    """Classes whose embeddings learn with the flow: batches carry their numbers."""
+
+    trained = True
+    tokenizer = None
+
+    def __init__(self, encoder: LabelEncoder) -> None:
+        self.encoder = encoder
+        self.width = int(encoder.config["width"])
+
+    def prepare(self, captions: Sequence[str]) -> dict[str, Tensor]:
+        """Names of classes -> numbers (B,). Where there are no classes, all say nothing."""
+        names = captions if self.encoder.labels else [""] * len(captions)
+        return {"labels": self.encoder.numbers(names)}
+
+    def embed(self, modules: Mapping[str, nn.Module], batch: Mapping[str, Tensor]) -> Tensor:
+        """Embeddings (B,1,E) by the encoder among `modules`."""
+        embeddings: Tensor = modules[PART](batch["labels"])
+        return embeddings
+
+
+FlowText = TrainedText | FrozenText | CachedText | TrainedLabels
 
 
 def open_text(settings: LatentSettings, data: FlowData) -> FlowText:
     """The text encoder that a configuration names: a small one for the words of the data, or a
     pretrained one."""
     text = settings.text
+    if text.labels is not None:
+        return TrainedLabels(LabelEncoder(text.labels, text.width))
     if text.pretrained is None:
         shape = {"width": text.width, "layers": text.layers, "heads": text.heads}
         encoder, tokenizer = tiny_text_encoder(data.words(), **shape)

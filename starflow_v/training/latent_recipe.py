@@ -73,7 +73,7 @@ class LatentRecipe:
             for drop, caption in zip(dropped, batch.captions, strict=True)
         ]
         eps = [
-            torch.randn(latent.shape, generator=Generator().manual_seed(int(rng.integers(2**63))))
+            self.noise(latent.shape, Generator().manual_seed(int(rng.integers(2**63))))
             for latent, rng in zip(batch.latents, draws, strict=True)
         ]
         return {
@@ -82,6 +82,10 @@ class LatentRecipe:
             **self.text.prepare(captions),
             **self.more(draws, batch),
         }
+
+    def noise(self, shape: torch.Size, generator: Generator) -> Tensor:
+        """Noise of standard deviation 1 for one sample."""
+        return torch.randn(shape, generator=generator)
 
     def more(self, draws: Sequence[np.random.Generator], batch: LatentBatch) -> Batch:
         """What a recipe adds to a batch, with one generator for each sample."""

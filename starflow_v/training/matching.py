@@ -18,7 +18,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from starflow_v.baselines.causal_velocity import CausalVelocityModel
-from starflow_v.baselines.couplings import Coupling
+from starflow_v.baselines.couplings import Coupling, WeightedCoupling
 from starflow_v.baselines.flow_matching import flow_matching_loss, interpolate, target_velocity
 from starflow_v.baselines.gibbs import choose_kappa, effective_sample_size
 from starflow_v.baselines.pipeline import StarFlowVFlowMatchingPipeline
@@ -105,6 +105,8 @@ class MatchingRecipe(LatentRecipe):
         text = self.text.embed({"text_encoder": self.text_encoder}, batch)
         loss, _ = self._loss(self.flow, batch, text, self.coupling)
         measured = {"held_out_loss": float(loss)}
+        if isinstance(self.coupling, WeightedCoupling):
+            measured["kappa"] = self.coupling.kappa
         return {**measured, **self.data.sample(self.pipeline(), len(numbers), folder)}
 
     def pipeline(self) -> StarFlowVFlowMatchingPipeline:

@@ -49,6 +49,7 @@ class MatchingSettings(LatentSettings):
         return self.velocity.patch_size
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.objective != OBJECTIVE:
             raise ValueError(f"objective is {self.objective!r}; expected {OBJECTIVE!r}")
         if self.coupling not in COUPLINGS:

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from starflow_v.denoiser import SCORE_UNIT
+from starflow_v.flow.likelihood import LOG_TAU, bits
 
 
 def add_noise(latents: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
@@ -79,7 +80,7 @@ def flow_score_matching(prediction: Tensor, target: Tensor) -> Tensor:
 
 def bits_per_dimension(nll: Tensor) -> Tensor:
     """NLL per element without the constant -> bits per latent dimension, the constant included."""
-    return (nll + 0.5 * torch.log(torch.tensor(2 * torch.pi))) / torch.log(torch.tensor(2.0))
+    return bits(-(nll + LOG_TAU / 2), dimensions=1)
 
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:

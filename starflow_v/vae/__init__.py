@@ -7,7 +7,7 @@ come.
         ...                            # 1 pixel frame for the first latent frame, 4 for each later
 
 Read `codec` for the interface, then `wan` for the causal VAE, `patch` for the linear one, `image`
-for stills.
+for stills, `pixels` for none at all.
 """
 
 from __future__ import annotations
@@ -18,9 +18,19 @@ from torch import nn
 from starflow_v.vae.codec import Codec
 from starflow_v.vae.image import ImageCodec
 from starflow_v.vae.patch import PatchCodec, PatchStreamCodec
+from starflow_v.vae.pixels import PixelCodec, PixelStreamCodec
 from starflow_v.vae.wan import WanCodec
 
-__all__ = ["Codec", "ImageCodec", "PatchCodec", "PatchStreamCodec", "WanCodec", "codec_for"]
+__all__ = [
+    "Codec",
+    "ImageCodec",
+    "PatchCodec",
+    "PatchStreamCodec",
+    "PixelCodec",
+    "PixelStreamCodec",
+    "WanCodec",
+    "codec_for",
+]
 
 
 def codec_for(vae: nn.Module, *, temporal_scale: float = 1.0) -> Codec:
@@ -35,7 +45,9 @@ def codec_for(vae: nn.Module, *, temporal_scale: float = 1.0) -> Codec:
         return ImageCodec(vae, temporal_scale=temporal_scale)
     if isinstance(vae, PatchCodec):
         return PatchStreamCodec(vae, temporal_scale=temporal_scale)
+    if isinstance(vae, PixelCodec):
+        return PixelStreamCodec(vae, temporal_scale=temporal_scale)
     raise ValueError(
-        f"no codec for a {type(vae).__name__}: expected an AutoencoderKLWan, an AutoencoderKL or "
-        "a PatchCodec"
+        f"no codec for a {type(vae).__name__}: expected an AutoencoderKLWan, an AutoencoderKL, a "
+        "PatchCodec or a PixelCodec"
     )

@@ -50,6 +50,14 @@ def test_optimal_pairs_are_as_cheap_as_any_order_can_be() -> None:
     assert_close(cost, every.min())
 
 
+@pytest.mark.parametrize("count", [1, 7, 33, 160])
+def test_an_assignment_is_a_permutation(count: int) -> None:
+    """Masses of 1/n are rounded where n is no power of two."""
+    pytest.importorskip("scipy")
+    columns = transport.assign(draw(count, count).square())
+    assert sorted(columns.tolist()) == list(range(count))
+
+
 def test_both_solvers_find_the_same_minimum() -> None:
     pytest.importorskip("ot")
     pytest.importorskip("scipy")

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from starflow_v.data.scenes import EDITS, SceneSettings, hide, render, sample_edit
+from starflow_v.data.pixels import hide
+from starflow_v.data.scenes import EDITS, SceneSettings, render, sample_edit
 from starflow_v.evaluation.edit_checker import EditVerdict, check_edit
 
 

@@ -11,7 +11,15 @@ from starflow_v.flow.solver import SequentialSolver
 from starflow_v.flow.window import ContextWindow
 from starflow_v.nn.storage import Int8Storage, PlainStorage
 from starflow_v.planner import EVERYTHING_ON_DEVICE, METHODS, SCHEMES, Blueprint, Job, Planner
-from starflow_v.planner.methods import GroupOffload, ModelOffload, SequentialOffload, memory_of
+from starflow_v.planner.methods import (
+    GroupOffload,
+    Method,
+    ModelOffload,
+    Need,
+    SequentialOffload,
+    memory_of,
+    stages_of,
+)
 from starflow_v.planner.schemes import Effort, Scheme
 from starflow_v.sampling.stages import DeepStage
 from starflow_v.text import tiny_text_encoder
@@ -115,11 +123,8 @@ def test_fewer_evaluations_move_fewer_bytes(blueprint: Blueprint) -> None:
 def test_offloading_saves_memory(blueprint: Blueprint) -> None:
     planner = Planner(blueprint, Job.of(blueprint))
 
-    def need(method) -> float:
-        stages = planner.stages(
-            SCHEMES["paper"], storage=method.storage, whole=method.placement.whole
-        )
-        return memory_of(method, blueprint, stages)
+    def need(method: Method) -> Need:
+        return memory_of(method, blueprint, stages_of(method, planner, SCHEMES["paper"]))
 
     everything = need(EVERYTHING_ON_DEVICE)
     for method in METHODS:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from starflow_v.training.engine.muon import Muon
 from starflow_v.training.engine.recipe import Part, Share
 from starflow_v.training.engine.settings import TrainerSettings
 
@@ -25,7 +26,7 @@ class ToyRecipe:
             "teacher": Part(
                 module=teacher, optimizer=torch.optim.AdamW(teacher.parameters(), lr=0.05)
             ),
-            "pupil": Part(module=pupil, optimizer=torch.optim.AdamW(pupil.parameters(), lr=0.05)),
+            "pupil": Part(module=pupil, optimizer=Muon(pupil.parameters(), lr=0.02, adam_lr=0.05)),
         }
         self.poison = poison
         self.size = batch_size

@@ -9,7 +9,7 @@ from starflow_v.data.scenes.attributes import Attributes
 from starflow_v.data.scenes.captions import canonical_caption, sample_caption
 from starflow_v.data.scenes.edits import EDITS, Edit, sample_edit
 from starflow_v.data.scenes.parsing import parse_caption, parse_objects
-from starflow_v.data.scenes.regions import Region, hide
+from starflow_v.data.scenes.regions import Region
 from starflow_v.data.scenes.rendering import render
 from starflow_v.data.scenes.scene import Background, Scene, SceneObject, SceneSettings, sample_scene
 from starflow_v.data.scenes.stream import (
@@ -35,7 +35,6 @@ __all__ = [
     "StreamSettings",
     "TaskWeights",
     "canonical_caption",
-    "hide",
     "is_held_out",
     "known_words",
     "parse_caption",

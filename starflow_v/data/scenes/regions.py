@@ -1,13 +1,9 @@
 """Regions of the picture that a mask hides: what inpainting and outpainting fill."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-
-HIDDEN: Final = 128
-"""Gray level, 0 to 255, of what a mask hides."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +22,3 @@ class Region:
         y = ((np.arange(height) + 0.5) / height)[:, None]
         inside = (x > self.left) & (x < self.right) & (y > self.top) & (y < self.bottom)
         return inside if self.hides_inside else ~inside
-
-
-def hide(frames: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The clip (F,H,W,3) with gray where the mask (H,W) is True."""
-    return np.where(mask[..., None], np.uint8(HIDDEN), frames)

@@ -10,9 +10,9 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from starflow_v.data.pixels import hide
 from starflow_v.data.scenes.captions import sample_caption
 from starflow_v.data.scenes.edits import EDITS, sample_edit
-from starflow_v.data.scenes.regions import hide
 from starflow_v.data.scenes.rendering import render
 from starflow_v.data.scenes.scene import Scene, SceneSettings, sample_scene
 

@@ -89,11 +89,10 @@ class Trainer(Generic[Batch]):
         trained = part.module
         if self.settings.shard:
             trained = shard(part.module, part.optimizer, self._mesh())
-        if self.settings.compile:
-            trained.compile()
+        wrapped = self.accelerator.prepare_model(trained, evaluation_mode=self.settings.shard)
         return PreparedPart(
             part,
-            wrapped=self.accelerator.prepare_model(trained, evaluation_mode=self.settings.shard),
+            wrapped=torch.compile(wrapped) if self.settings.compile else wrapped,
             trained=trained,
             optimizer=self.accelerator.prepare_optimizer(part.optimizer),
             outlier=self.settings.outlier,

@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
 
+from starflow_v.data.pixels import HIDDEN, hide
 from starflow_v.data.scenes import (
     EDITS,
     Attributes,
     SceneSettings,
-    hide,
     known_words,
     render,
     sample_edit,
 )
-from starflow_v.data.scenes.regions import HIDDEN, Region
+from starflow_v.data.scenes.regions import Region
 from starflow_v.data.scenes.wordings import split_words
 
 CHANGES = {

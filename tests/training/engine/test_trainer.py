@@ -133,6 +133,24 @@ def test_another_model_or_seed_is_refused(tmp_path: Path) -> None:
         Trainer(wider, toy_settings(tmp_path)).run()
 
 
+def test_sharing_out_needs_several_processes(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs several processes"):
+        Trainer(ToyRecipe(), toy_settings(tmp_path, shard=True))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs a compiler")
+def test_compiled_networks_learn_the_same(tmp_path: Path, losses: Losses) -> None:
+    for name in ("eager", "compiled"):
+        recipe = ToyRecipe()
+        recipe.parts["teacher"].module[1].p = 0.0  # dropout draws other numbers when compiled
+        settings = toy_settings(tmp_path / name, steps=4, compile=name == "compiled")
+        Trainer(recipe, settings).run()
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    for step, values in losses(tmp_path / "eager").items():
+        assert losses(tmp_path / "compiled")[step] == pytest.approx(values, rel=1e-4)
+
+
 def test_a_batch_that_cannot_be_shared(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="choose a multiple of 3"):
         Trainer(ToyRecipe(), toy_settings(tmp_path, accumulation=3)).run()

@@ -1,0 +1,32 @@
+"""`starflow-v edit`: a clip is changed."""
+
+from starflow_v.cli import options as opt
+from starflow_v.cli.failures import Debug, reports_failures
+from starflow_v.cli.making import make
+from starflow_v.cli.shared_options import Making, takes_options
+from starflow_v.cli.tasks import Edit
+
+
+@reports_failures
+@takes_options
+def edit(
+    options: Making,
+    video: opt.Clip = None,
+    prompt: opt.Instruction = None,
+    mask: opt.Mask = None,
+    strength: opt.Strength = None,
+    compare: opt.Compare = False,
+    debug: Debug = False,
+) -> None:
+    """Change VIDEO as PROMPT tells, all of it or where --mask is white. Its sound stays.
+
+    It is brought to the model's frame rate and to the nearest of the model's sizes, unless told
+    otherwise. A .json beside the video tells how it was made.
+    """
+    if mask is not None and strength is not None:
+        raise ValueError(
+            "both --mask and --strength are given, which are two ways of editing; expected one of "
+            "them"
+        )
+    files = {"video": video, "mask": mask}
+    make(Edit, files, prompt, options, compare=compare, strength=strength)

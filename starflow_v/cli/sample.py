@@ -1,0 +1,100 @@
+"""`starflow-v sample`: sets of clips for outside benchmarks, which run in environments of their
+own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from starflow_v.cli import vbench as suite
+from starflow_v.cli.checks import check_places
+from starflow_v.cli.failures import Debug, reports_failures
+from starflow_v.cli.loading import embedded_model
+from starflow_v.cli.making import make_all
+from starflow_v.cli.model_folder import read_model_folder
+from starflow_v.cli.planning import Target
+from starflow_v.cli.processes import this_process
+from starflow_v.cli.record import hash_files
+from starflow_v.cli.shared_options import Making, takes_options
+from starflow_v.cli.tasks import Generate
+
+VBench = Annotated[
+    Path,
+    typer.Option(
+        "--vbench",
+        metavar="PROMPTS",
+        help="Prompts of VBench: its VBench_full_info.json, or a text file with one a line.",
+    ),
+]
+Seeds = Annotated[
+    int, typer.Option(min=1, max=999, help="Clips of each prompt (25 for temporal flickering).")
+]
+FramesFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--frames-dir",
+        metavar="FOLDER",
+        help="Also write each clip as a folder of PNGs in FOLDER, for FVD tools.",
+    ),
+]
+
+
+@reports_failures
+@takes_options
+def sample(
+    options: Making,
+    vbench: VBench,
+    seeds: Seeds = 5,
+    frames_dir: FramesFolder = None,
+    debug: Debug = False,
+) -> None:
+    """Make the clips that VBench judges: -o FOLDER with PROMPT-0.mp4 ... PROMPT-4.mp4.
+
+    Clips that are there are kept, so a run that was stopped goes on. Records go to FOLDER-records.
+    Seeds count up from --seed (default 0). Several devices share the work as in `generate`.
+    """
+    if options.output is None or options.prompts is not None or options.from_record is not None:
+        raise ValueError("expected --vbench PROMPTS and -o FOLDER, without --prompts and --from")
+    folder = read_model_folder(options.model or embedded_model())
+    prompts, first_seed = suite.read_suite(vbench), options.seed or 0
+    targets = suite.plan_suite(prompts, options.output, seeds=seeds, first_seed=first_seed)
+    size = options.batch_size
+    batches = [targets[start : start + size] for start in range(0, len(targets), size)]
+    ours = this_process().share(batches)
+    wishes, hashes = options.wishes(), hash_files(folder)
+    missing = [
+        left
+        for batch in ours
+        if (left := [t for t in batch if options.overwrite or not suite.is_made(t, wishes, hashes)])
+    ]
+    check_places(ours)
+    suite.records_folder(options.output).mkdir(parents=True, exist_ok=True)
+    there = sum(map(len, ours)) - sum(map(len, missing))
+    if there:
+        typer.echo(f"{there} clips are there already")
+    again = replace(options, overwrite=True)  # what is missing is not there, or was cut short
+    make_all(Generate(), missing, wishes, folder, hashes, again, compare=False)
+    if frames_dir is not None:
+        mine = {target.video for batch in ours for target in batch}
+        fresh = {target.video for batch in missing for target in batch}
+        _write_frames(targets, mine, fresh, frames_dir)
+
+
+def _write_frames(
+    targets: Sequence[Target], mine: set[Path | None], fresh: set[Path | None], folder: Path
+) -> None:
+    """A folder of PNGs for each clip of this process, by its number, not by its prompt."""
+    from starflow_v.data.video_io import VideoWriter, read_video
+
+    for number, target in enumerate(targets):
+        place = folder / f"{number:05d}"
+        if target.video not in mine or (place.exists() and target.video not in fresh):
+            continue
+        assert target.video is not None
+        clip = read_video(target.video)
+        with VideoWriter(place, fps=clip.fps, overwrite=True) as writer:
+            writer.write(clip.frames)
