@@ -1,6 +1,6 @@
 """What the global-local split buys: one flow, three arrangements of its shallow blocks.
 
-    python benchmarks/global_local.py [--steps 1200] [--captions 100] [--long 30] [--folder FOLDER]
+    python benchmarks/global_local.py [--steps 400] [--captions 100] [--long 30] [--folder FOLDER]
 
 Trains the same networks on the same batches in each arrangement of `arrangements.py` (a folder that
 holds them already is measured only), then measures
@@ -52,7 +52,7 @@ PROMPT = "a small red star bounces on a gray background"
 def main() -> None:
     """Train, measure, print a table, then the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--captions", type=int, default=100, help="also clips of the likelihood")
     parser.add_argument("--long", type=int, default=30, help="videos of 5 times the length")
     parser.add_argument("--seed", type=int, default=0)
@@ -104,7 +104,7 @@ def training(arrangement: Arrangement, options: argparse.Namespace, runs: Path) 
         flow=FlowShape(shallow_width=128, deep_width=128, shallow_layers=[2, 2], deep_layers=4),
         denoiser=DenoiserShape(width=64, layers=2, head_dim=32),
         noise_std=0.15,
-        batch_size=16,
+        batch_size=32,
         lr=2e-3,
         muon_lr=0.02,
         average_decay=0.99,

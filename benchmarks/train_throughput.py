@@ -1,4 +1,4 @@
-"""How fast training is: a whole step against a bare transformer, float32, and the machine's matmuls.
+"""How fast training is: a step against a bare transformer, float32, and the machine's matmuls.
 
     python benchmarks/train_throughput.py [--steps 4] [--rounds 3] [--batch-size 32]
 
@@ -18,6 +18,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -174,7 +175,7 @@ def train(changes: list[str], steps: int) -> list[float]:
         recipe = SyntheticRecipe(settings(changes, *more))
         described = to_dictionary(recipe.settings)
         Trainer(recipe, recipe.settings.trainer, description=described).run()
-    return [after - before for before, after in zip(recipe.begun[1:], recipe.begun[2:])]
+    return [after - before for before, after in pairwise(recipe.begun[1:])]
 
 
 class OurLayers(nn.Module):

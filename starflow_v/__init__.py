@@ -31,18 +31,22 @@ if TYPE_CHECKING:
     from starflow_v.nn.storage import Int8Storage as Int8Storage
     from starflow_v.nn.storage import OffloadedStorage as OffloadedStorage
     from starflow_v.nn.storage import PlainStorage as PlainStorage
+    from starflow_v.pipelines.encoding import Encoding as Encoding
+    from starflow_v.pipelines.encoding import interpolate as interpolate
     from starflow_v.pipelines.extension import StarFlowVExtendPipeline as StarFlowVExtendPipeline
     from starflow_v.pipelines.image_to_video import (
         StarFlowVImageToVideoPipeline as StarFlowVImageToVideoPipeline,
     )
     from starflow_v.pipelines.output import StarFlowVPipelineOutput as StarFlowVPipelineOutput
-    from starflow_v.pipelines.text_to_video import StarFlowVPipeline as StarFlowVPipeline
-    from starflow_v.pipelines.video_to_video import (
-        StarFlowVVideoToVideoPipeline as StarFlowVVideoToVideoPipeline,
-    )
+    from starflow_v.pipelines.scores import Ranking as Ranking
+    from starflow_v.pipelines.scores import Score as Score
     from starflow_v.pipelines.text_to_image import StarFlowPipeline as StarFlowPipeline
     from starflow_v.pipelines.text_to_image import (
         StarFlowPipelineOutput as StarFlowPipelineOutput,
+    )
+    from starflow_v.pipelines.text_to_video import StarFlowVPipeline as StarFlowVPipeline
+    from starflow_v.pipelines.video_to_video import (
+        StarFlowVVideoToVideoPipeline as StarFlowVVideoToVideoPipeline,
     )
     from starflow_v.text import LabelEncoder as LabelEncoder
     from starflow_v.vae import PatchCodec as PatchCodec
@@ -73,6 +77,10 @@ _PUBLIC = {
     "StarFlowVExtendPipeline": "starflow_v.pipelines.extension",
     "StarFlowVVideoToVideoPipeline": "starflow_v.pipelines.video_to_video",
     "StarFlowVPipelineOutput": "starflow_v.pipelines.output",
+    "Score": "starflow_v.pipelines.scores",
+    "Ranking": "starflow_v.pipelines.scores",
+    "Encoding": "starflow_v.pipelines.encoding",
+    "interpolate": "starflow_v.pipelines.encoding",
     "CausalVelocityModel": "starflow_v.baselines.causal_velocity",
     "StarFlowVFlowMatchingPipeline": "starflow_v.baselines.pipeline",
     "ModelMixin": "diffusers",

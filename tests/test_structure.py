@@ -43,6 +43,7 @@ BORDERS = {  # a foreign library -> the one place that knows it
     "peft": "training.lora",
     "ot": "baselines.transport",
     "scipy": "baselines.transport",
+    "sklearn": "data.digits",
     "torchdiffeq": "baselines.integrators",
 }
 LONGEST_FILE = 350

@@ -21,9 +21,7 @@ from starflow_v.checkpoints.writing import Layout
 from starflow_v.text import Tokenizer, load_tokenizer, text_encoder_on_meta
 from starflow_v.vae import PatchCodec, PixelCodec
 
-VAES = {
-    kind.__name__: kind for kind in (AutoencoderKLWan, AutoencoderKL, PatchCodec, PixelCodec)
-}
+VAES = {kind.__name__: kind for kind in (AutoencoderKLWan, AutoencoderKL, PatchCodec, PixelCodec)}
 
 
 OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}

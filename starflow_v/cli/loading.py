@@ -47,7 +47,7 @@ def load_pipeline(
 
 def load_codec(folder: ModelFolder, device: str | None) -> Codec:
     """The VAE of the model in `folder`, in float32, and nothing else of it."""
-    from starflow_v.planner.blueprint import VAES
+    from starflow_v.checkpoints.parts import VAES
     from starflow_v.vae import codec_for
 
     vae = VAES[folder["vae"].kind].from_pretrained(folder.path / "vae")

@@ -59,7 +59,9 @@ def rank(
         draws=draws,
         generator=torch.Generator().manual_seed(seed),
         batch_size=batch_size,
-        **given.arguments,
+        height=given.height,
+        width=given.width,
+        frame_rate=given.frame_rate,
     )
     typer.echo(given.describe())
     rows = _rows(ranking)

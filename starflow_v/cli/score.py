@@ -67,7 +67,9 @@ def score(
             prompt,
             draws=draws,
             generator=torch.Generator().manual_seed(seed),
-            **given.arguments,
+            height=given.height,
+            width=given.width,
+            frame_rate=given.frame_rate,
         )
         rows.append(_row(given, made))
         typer.echo(_table(given, made, pipe.codec.temporal_factor))
@@ -93,12 +95,11 @@ def _table(given: Given, made: Score, factor: int) -> str:
 
 def _row(given: Given, made: Score) -> dict[str, Any]:
     """Everything about one video, for programs."""
-    count, height, width, _ = given.frames.shape
     return {
         "path": str(given.path),
-        "frames": count,
-        "height": height,
-        "width": width,
+        "frames": len(given.frames),
+        "height": given.height,
+        "width": given.width,
         "frame_rate": given.frame_rate,
         "dimensions": made.draws[0].numel() * made.dimensions,
         "bits": made.bits,
@@ -117,7 +118,7 @@ def _paint(path: Path, given: Given, made: Score, *, overwrite: bool) -> None:
     from starflow_v.evaluation.heat_map import heat_map
 
     painted = heat_map(given.frames, made.token_bits.numpy())
-    scale = max(1, SHOWN_WIDTH // given.frames.shape[2])
+    scale = max(1, SHOWN_WIDTH // given.width)
     sheet = contact_sheet(
         [given.frames, painted], ["video", "bits: blue few, red many"], scale=scale
     )

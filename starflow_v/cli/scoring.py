@@ -46,15 +46,19 @@ class Given:
     frame_rate: int
 
     @property
-    def arguments(self) -> dict[str, int]:
-        """What the pipeline is told of it."""
-        height, width = self.frames.shape[1:3]
-        return {"height": height, "width": width, "frame_rate": self.frame_rate}
+    def height(self) -> int:
+        """Pixels."""
+        return int(self.frames.shape[1])
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return int(self.frames.shape[2])
 
     def describe(self) -> str:
         """One line about what is scored."""
-        count, height, width, _ = self.frames.shape
-        return f"{self.path}: {count} frames of {width}x{height} at {self.frame_rate} fps"
+        count, size = len(self.frames), f"{self.width}x{self.height}"
+        return f"{self.path}: {count} frames of {size} at {self.frame_rate} fps"
 
 
 def check_inputs(

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 FRAMES_PER_LATENT = 4
 LOW, MIDDLE, HIGH = (30, 60, 200), (245, 245, 245), (220, 30, 20)
 """Colours of little, of the middle and of much."""
+GRAY = np.array([0.299, 0.587, 0.114])
+"""Brightness of red, green and blue (Rec. 601)."""
 
 
 def heat_map(
@@ -18,7 +20,7 @@ def heat_map(
     opacity: float = 0.55,
     span: tuple[float, float] | None = None,
 ) -> NDArray[np.uint8]:
-    """Frames with a colour over each token, from blue (little) through white to red (much).
+    """Frames in gray with a colour over each token, from blue (little) through white to red (much).
 
     The first latent frame lies over the first frame, each later one over four.
 
@@ -44,7 +46,8 @@ def heat_map(
     size = {"p": height // rows, "q": width // columns}
     colors = repeat(_paint(level), "t rows columns c -> t (rows p) (columns q) c", **size)
     over = colors[latent_of_frame(count)]
-    return np.round((1 - opacity) * frames + opacity * over).astype(np.uint8)
+    gray = frames @ GRAY
+    return np.round((1 - opacity) * gray[..., None] + opacity * over).astype(np.uint8)
 
 
 def latent_of_frame(count: int) -> NDArray[np.intp]:

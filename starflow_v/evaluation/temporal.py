@@ -38,8 +38,9 @@ def motion_smoothness(frames: Clip, *, block: int = 8, reach: int = 4) -> float:
 
         smoothness = 1 - min(E / D, 1)
 
-    Steady motion, however fast (within `reach`), has E = 0; going to and fro has E = D; what does
-    not change at all is as smooth as can be.
+    Steady motion by whole pixels, however fast (within `reach`), has E near 0; fractions of a pixel
+    cost a little at sharp edges. Going to and fro has E = D; what stands still is as smooth as can
+    be.
 
     Args:
         frames: a clip of at least 3 frames.
@@ -93,7 +94,7 @@ def _between(before: Array, after: Array, block: int, reach: int) -> Array:
         cost = reduce(difference, "(h p) (w q) c -> h w", "mean", **size)
         cost = cost + np.float32(TIE * (abs(dy) + abs(dx)))
         better = repeat(cost < least, "h w -> (h p) (w q) 1", **size)
-        made = np.where(better, (from_left + from_right) / 2, made)
+        made = np.where(better, (from_left + from_right) / np.float32(2), made)
         least = np.minimum(least, cost)
     return made
 
@@ -105,4 +106,4 @@ def _as_floats(frames: Clip, *, least: int) -> Array:
         )
     if len(frames) < least:
         raise ValueError(f"a clip of {len(frames)} frames: this measure needs at least {least}")
-    return frames.astype(np.float32) / 255
+    return frames.astype(np.float32) / np.float32(255)

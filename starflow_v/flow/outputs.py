@@ -12,8 +12,8 @@ from torch import Tensor
 class FlowOutput(BaseOutput):
     """The map forwards.
 
-    The first two are always there; the defaults let accelerate rebuild an output from a dictionary, as the
-    first argument, when it moves or casts one.
+    The first two are always there; the defaults let accelerate rebuild an output from a dictionary,
+    as the first argument, when it moves or casts one.
 
     Args:
         z: noise, (B, T, c, h, w).

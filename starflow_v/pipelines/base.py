@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from starflow_v.denoiser import CausalDenoiser
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.flow.window import ContextWindow, Window
-from starflow_v.nn.storage import CacheStorage
 from starflow_v.pipelines.lora import StarFlowVLoraLoaderMixin
-from starflow_v.sampling.saved import LatentsSink
 from starflow_v.text import (
     Conditions,
     LabelEncoder,
@@ -52,8 +50,8 @@ class StarFlowVBasePipeline(DiffusionPipeline, StarFlowVLoraLoaderMixin):
     Args:
         flow: the flow.
         denoiser: cleans the flow's noisy latents; `None`: one step along the flow's own score.
-        vae: the codec: `AutoencoderKLWan`, `AutoencoderKL`, `PatchCodec` or `PixelCodec`; `None` for a
-            pipeline whose parts are used one by one.
+        vae: the codec: `AutoencoderKLWan`, `AutoencoderKL`, `PatchCodec` or `PixelCodec`;
+            `None` for a pipeline whose parts are used one by one.
         text_encoder: an encoder of transformers, T5 in the released models, or a `LabelEncoder`,
             whose prompts are the names of classes; `None`: prompts are given as embeddings.
         tokenizer: its tokenizer; `None` beside a `LabelEncoder`.
@@ -129,28 +127,17 @@ class StarFlowVBasePipeline(DiffusionPipeline, StarFlowVLoraLoaderMixin):
         self._guidance_scale = guidance_scale
         self._num_timesteps = 0
         self._interrupt = False
-        self.latents_sink: LatentsSink | None = None
-        """Given every clean latent frame before it is decoded."""
 
     @property
     def codec(self) -> Codec:
         """The VAE as a map between pixel frames and normalised latents."""
         if self.vae is None:
             raise ValueError(
-                "this pipeline has no VAE, so it knows neither pixels nor the sizes of its latents: "
+                "this pipeline has no VAE, so it knows neither pixels nor its latents' sizes: "
                 "give one, StarFlowVPipeline.from_pretrained(folder, vae=...), or convert the "
                 "checkpoint again with --vae"
             )
         return codec_for(self.vae, temporal_scale=self.config["temporal_scale"])
-
-    def set_cache_storage(self, storage: CacheStorage) -> None:
-        """How flow and denoiser keep keys and values from now on, see `starflow_v.nn.storage`.
-
-        In 8 bits (`Int8Storage()`) they take half of bfloat16's memory.
-        """
-        for part in (self.flow, self.denoiser):
-            if isinstance(part, StarFlowModel | CausalDenoiser):
-                part.set_cache_storage(storage)
 
     @property
     def defaults(self) -> Defaults:

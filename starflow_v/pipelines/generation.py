@@ -15,16 +15,19 @@ import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from torch import Tensor
 
-from starflow_v.denoiser import ScoreDenoiser
+from starflow_v.denoiser import CausalDenoiser, ScoreDenoiser
 from starflow_v.flow.guidance import DensityGuidance
 from starflow_v.flow.solver import SequentialSolver
+from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.flow.texts import Texts
+from starflow_v.nn.storage import CacheStorage
 from starflow_v.pipelines.base import StarFlowVBasePipeline
 from starflow_v.pipelines.known import Known, nothing_known, put_back
 from starflow_v.pipelines.output import StarFlowVPipelineOutput
 from starflow_v.pipelines.request import Plan, Request, given
 from starflow_v.pipelines.run import AnyRun, Run
 from starflow_v.sampling.noise import noise_frames, seed_children
+from starflow_v.sampling.saved import LatentsSink
 from starflow_v.sampling.stages import DeepStage, DenoiseStage, Frames, ShallowStage
 from starflow_v.text import Task
 
@@ -34,6 +37,18 @@ AnyCallback: TypeAlias = Callback | PipelineCallback | MultiPipelineCallbacks
 
 class GeneratingPipeline(StarFlowVBasePipeline):
     """From a request and known frames to a video, at once or frame by frame."""
+
+    latents_sink: LatentsSink | None = None
+    """Given every clean latent frame before it is decoded."""
+
+    def set_cache_storage(self, storage: CacheStorage) -> None:
+        """How flow and denoiser keep keys and values from now on, see `starflow_v.nn.storage`.
+
+        In 8 bits (`Int8Storage()`) they take half of bfloat16's memory.
+        """
+        for part in (self.flow, self.denoiser):
+            if isinstance(part, StarFlowModel | CausalDenoiser):
+                part.set_cache_storage(storage)
 
     def _plan(self, request: Request) -> Plan:
         """The request with the model's own defaults where it says nothing; it checks sizes."""

@@ -59,7 +59,7 @@ def read_mask(
     levels = np.stack([fit(picture, height, width) for picture in pictures])
     white = levels.mean(axis=-1) > 127.5
     if not white.any():
-        raise ValueError("the mask is black all over: what is to be made must be white in it")
+        raise ValueError("the mask is black all over: what is to be made is white (255, or True)")
     return np.broadcast_to(white, (num_frames, height, width))
 
 

@@ -13,7 +13,8 @@ from torch import Generator, Tensor
 from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.solver import Cost, Solver
 from starflow_v.pipelines.generation import AnyCallback
-from starflow_v.pipelines.inversion import InvertiblePipeline
+from starflow_v.pipelines.inpainting import InpaintingPipeline
+from starflow_v.pipelines.media import Picture
 from starflow_v.pipelines.output import StarFlowVPipelineOutput
 from starflow_v.pipelines.request import Request
 from starflow_v.text import LabelEncoder
@@ -37,7 +38,23 @@ class StarFlowPipelineOutput(BaseOutput):
     shallow: Cost | None = None
 
 
-class StarFlowPipeline(InvertiblePipeline):
+@dataclass
+class StarFlowInpaintingOutput(BaseOutput):
+    """What inpainting returns.
+
+    Args:
+        images: as `StarFlowPipelineOutput`.
+        log_prob: log p of each noisy image, known part included, (B,), in nats.
+        accepted: share of each chain's proposals that were accepted, (B,): near 0.57 if the step
+            could be adapted.
+    """
+
+    images: Any
+    log_prob: Tensor = None  # type: ignore[assignment]
+    accepted: Tensor = None  # type: ignore[assignment]
+
+
+class StarFlowPipeline(InpaintingPipeline):
     """Text to image, or class to image. It reads every folder that `StarFlowVPipeline` reads."""
 
     @torch.no_grad()
@@ -122,6 +139,57 @@ class StarFlowPipeline(InvertiblePipeline):
         if not return_dict:
             return (images,)
         return StarFlowPipelineOutput(images=images, deep=made.deep, shallow=made.shallow)
+
+    def inpaint(
+        self,
+        image: Picture,
+        mask_image: Picture,
+        prompt: str | None = None,
+        labels: int | str | None = None,
+        *,
+        steps: int = 300,
+        step_size: float = 1e-4,
+        num_images: int = 1,
+        generator: Generator | None = None,
+        output_type: str = "pil",
+    ) -> StarFlowInpaintingOutput:
+        """Fill in a part of an image, without any training for it.
+
+        The hidden part is sampled from the flow's density given the known one by a Markov chain
+        that begins with an ordinary sample. There is no guidance: it would change the density.
+
+        Args:
+            image: a file, a PIL image, an array (H,W,3) or a tensor (3,H,W).
+            mask_image: the same; white where the image is to be made anew.
+            prompt: what the image shows.
+            labels: its class instead.
+            steps: proposals of the chain. Too few leave the hidden part as it began.
+            step_size: of the first proposals; it is adapted.
+            num_images: how many, by chains of their own.
+            generator: a seeded generator.
+            output_type: "pil", "np" or "pt", see `StarFlowPipelineOutput`.
+        """
+        if output_type == "latent":
+            raise ValueError('output_type="latent" is not for inpainting: pixels are put back')
+        if prompt is None:
+            (prompt,) = self._prompts_of(labels)
+        elif labels is not None:
+            raise ValueError("give either labels or a prompt, not both")
+        frames, chain = self._inpaint(
+            image,
+            mask_image,
+            prompt,
+            steps=steps,
+            step_size=step_size,
+            images=num_images,
+            generator=generator,
+            output_type=output_type,
+        )
+        return StarFlowInpaintingOutput(
+            images=_first_frames(frames, output_type),
+            log_prob=chain.log_prob,
+            accepted=chain.accepted,
+        )
 
     def _prompts_of(self, labels: Labels | None) -> list[str]:
         """Classes as prompts: their names."""

@@ -8,8 +8,10 @@ sees every operation: its FLOPs, the bytes it moves, and which tensors live at t
     trace       what an operation costs
     blueprint   a model without weights
     schemes     how often a solver evaluates the model
+    probe       what an evaluation takes
     stages      text, deep, shallow, denoise, decode: each traced
-    methods     where weights and caches are kept, and in which precision
+    placements  where weights are kept, and in which precision
+    methods     ways to run, and what each needs
     report      the tables
 """
 

@@ -13,12 +13,12 @@ from diffusers import AutoencoderKL, AutoencoderKLWan
 from torch import nn
 
 from starflow_v.checkpoints.description import read_description
+from starflow_v.checkpoints.parts import VAES
 from starflow_v.denoiser import CausalDenoiser
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.text import text_encoder_on_meta
 from starflow_v.vae import Codec, PatchCodec, codec_for
 
-VAES = {kind.__name__: kind for kind in (AutoencoderKLWan, AutoencoderKL, PatchCodec)}
 PARTS = Path(__file__).with_name("parts")
 """Configurations of the foreign parts that the released models were trained with."""
 VAE_OF = {48: "wan_2_2_vae", 4: "sd_vae_ft_ema"}
@@ -54,6 +54,15 @@ class Blueprint:
         return {name: part for name, part in named.items() if part is not None}
 
     @property
+    def parameters(self) -> dict[str, int]:
+        """How many each network has; those of the flow by its halves, too."""
+        halves = {"flow.shallow": self.flow.shallow, "flow.deep": self.flow.deep}
+        return {
+            name: sum(weight.numel() for weight in part.parameters())
+            for name, part in {**self.parts, **halves}.items()
+        }
+
+    @property
     def codec(self) -> Codec:
         """The VAE as a stream of frames."""
         return codec_for(self.vae, temporal_scale=self.settings.get("temporal_scale", 1.0))
@@ -71,37 +80,37 @@ class Blueprint:
 
     @classmethod
     def from_folder(cls, folder: Path) -> Blueprint:
-        """Of a pipeline's folder; its weights are not looked at."""
+        """Of a pipeline's folder; its weights are not looked at.
+
+        Where it lacks the VAE or the text encoder, those of the released models are taken.
+        """
         settings = _read(folder / "model_index.json")
-        has_denoiser = settings.get("denoiser", [None])[0] is not None
+        held = {name for name, entry in settings.items() if isinstance(entry, list) and entry[0]}
         with torch.device("meta"):
-            flow = StarFlowModel.from_config(_config(folder / "flow"))
-            denoiser = CausalDenoiser.from_config(_config(folder / "denoiser"))
-            return cls(
-                name=folder.name,
-                flow=flow.eval(),
-                denoiser=denoiser.eval() if has_denoiser else None,
-                vae=_vae(folder / "vae"),
-                text_encoder=text_encoder_on_meta(folder / "text_encoder").eval(),
-                settings=settings,
-            )
+            flow = StarFlowModel.from_config(_config(folder / "flow")).eval()
+            denoiser = None
+            if "denoiser" in held:
+                denoiser = CausalDenoiser.from_config(_config(folder / "denoiser")).eval()
+        text_encoder = folder / "text_encoder" if "text_encoder" in held else PARTS / TEXT_ENCODER
+        return cls(
+            name=folder.resolve().name,
+            flow=flow,
+            denoiser=denoiser,
+            vae=_vae(folder / "vae") if "vae" in held else _usual_vae(flow, folder),
+            text_encoder=text_encoder_on_meta(text_encoder).eval(),
+            settings=settings,
+        )
 
     @classmethod
     def from_description(cls, path: Path) -> Blueprint:
         """Of a configuration of `starflow-v convert`, with the foreign parts of released models."""
         description = read_description(path)
         flow, denoiser = description.models()
-        channels = int(flow.config["in_channels"])
-        if channels not in VAE_OF:
-            raise ValueError(
-                f"{path} describes latents of {channels} channels and no VAE: plan a converted "
-                f"folder, or a model of {' or '.join(map(str, VAE_OF))} channels"
-            )
         return cls(
             name=path.stem,
             flow=flow.eval(),
             denoiser=None if denoiser is None else denoiser.eval(),
-            vae=_vae(PARTS / VAE_OF[channels]),
+            vae=_usual_vae(flow, path),
             text_encoder=text_encoder_on_meta(PARTS / TEXT_ENCODER).eval(),
             settings=description.settings(),
         )
@@ -110,6 +119,17 @@ class Blueprint:
 def matrices(module: nn.Module) -> Iterator[nn.Linear]:
     """The linear layers of a network: what quantisation makes smaller."""
     return (part for part in module.modules() if isinstance(part, nn.Linear))
+
+
+def _usual_vae(flow: StarFlowModel, place: Path) -> Any:
+    """The VAE that released models of as many channels were trained with."""
+    channels = int(flow.config["in_channels"])
+    if channels not in VAE_OF:
+        raise ValueError(
+            f"{place} describes latents of {channels} channels and no VAE: plan a folder that has "
+            f"one, or a model of {' or '.join(map(str, VAE_OF))} channels"
+        )
+    return _vae(PARTS / VAE_OF[channels])
 
 
 def _vae(folder: Path) -> Any:

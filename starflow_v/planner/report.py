@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from starflow_v.planner.devices import Device
-from starflow_v.planner.methods import METHODS, Method, memory_of, parameters_of, stages_of, time_of
+from starflow_v.planner.methods import METHODS, Method, memory_of, stages_of, time_of
 from starflow_v.planner.schemes import Scheme
 from starflow_v.planner.stages import STAGES, Planner
 
@@ -33,7 +33,7 @@ def describe_plan(
     job = planner.job
     return {
         "model": planner.blueprint.name,
-        "parameters": parameters_of(planner.blueprint),
+        "parameters": planner.blueprint.parameters,
         "video": {
             "num_frames": job.num_frames,
             "height": job.height,

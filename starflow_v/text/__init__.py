@@ -1,7 +1,8 @@
 """Text: captions and the conditions they carry, and the encoder that reads them.
 
 Read `captions` for what a model is told, `sizes` for aspect ratios, `encoding` for how a caption
-becomes embeddings, `labels` for classes instead of captions, `words` for the embedded model's own small encoder, `pretrained` for others.
+becomes embeddings, `labels` for classes instead of captions, `words` for the embedded model's own
+small encoder, `pretrained` for others.
 """
 
 from starflow_v.text.captions import TASKS, Conditions, Task, wrap_caption

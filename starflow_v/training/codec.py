@@ -35,10 +35,11 @@ from starflow_v.training.engine.muon import Muon
 from starflow_v.training.engine.recipe import Part, Share
 from starflow_v.training.engine.state import module_state, restore_module
 from starflow_v.training.engine.trainer import Trainer
-from starflow_v.training.reconstruction import psnr, reconstruction_loss
+from starflow_v.training.reconstruction import psnr, pyramid_loss, reconstruction_loss
 
 EVALUATION_NOISE = 0.1
-"""Noise on latents in the second measurement, in their standard deviations."""
+"""Noise on latents in the second measurement, in their standard deviations, unless the decoder is
+trained for a level of its own."""
 STATISTICS_CLIPS = 256
 """Clips that the exported statistics are taken over."""
 
@@ -95,7 +96,7 @@ class CodecRecipe:
         hard = rng.uniform() < self.settings.hard_share
         sample = sample_hard(self.stream, index) if hard else self.stream.sample(index)
         clip = choose_stretch(rng, sample, num_frames)
-        level = rng.uniform(0, self.settings.latent_noise)
+        level = rng.uniform(self.settings.noise_floor, self.settings.latent_noise)
         noise = level * rng.standard_normal(self.settings.latent_shape(num_frames))
         return clip, noise.astype(np.float32)
 
@@ -108,6 +109,8 @@ class CodecRecipe:
         """One pass there and back."""
         reconstruction, latents = modules["codec"](batch.frames, batch.noise)
         loss = reconstruction_loss(reconstruction, batch.frames, detail=self.settings.detail)
+        if self.settings.perceptual:
+            loss = loss + self.settings.perceptual * pyramid_loss(reconstruction, batch.frames)
         backward(loss + self.settings.latent_penalty * latents.square().mean())
         return {
             "loss": loss.detach(),
@@ -120,7 +123,8 @@ class CodecRecipe:
         frames = next(held_out_clips(self.settings.data, count=32, batch=32))
         generator = torch.Generator().manual_seed(HELD_OUT_SEED)
         shape = len(frames), *self.settings.latent_shape(frames.shape[1])
-        noise = EVALUATION_NOISE * torch.randn(shape, generator=generator)
+        level = self.settings.noise_floor or EVALUATION_NOISE
+        noise = level * torch.randn(shape, generator=generator)
         device = next(self.model.parameters()).device
         clean, noisy = (
             self.model(frames.to(device), it.to(device))[0].float().cpu().clamp(-1, 1)

@@ -46,6 +46,11 @@ class CodecSettings:
     latent_noise: float = 0.12
     """Largest noise on latents in training, in their standard deviations; each clip draws its own
     level below it."""
+    noise_floor: float = 0.0
+    """Smallest noise on latents. As large as `latent_noise`, all clips have one level: that of a
+    flow whose noisy samples the decoder shall clean."""
+    perceptual: float = 0.0
+    """Weight of the differences between pictures at several scales, see `reconstruction`."""
     latent_penalty: float = 1e-4
     """Weight of the latents' mean square, which keeps them bounded."""
     detail: float = 1.0
@@ -63,6 +68,11 @@ class CodecSettings:
             raise ValueError("curriculum must have at least one stage")
         if self.freeze_encoder and self.initialize is None:
             raise ValueError("freeze_encoder needs initialize: the folder of the VAE to keep")
+        if not 0 <= self.noise_floor <= self.latent_noise:
+            raise ValueError(
+                f"noise_floor={self.noise_floor} must be between 0 and latent_noise, "
+                f"{self.latent_noise}"
+            )
         if self.export_dtype not in ("float16", "bfloat16", "float32"):
             raise ValueError(
                 f"export_dtype must be float16, bfloat16 or float32, got {self.export_dtype!r}"

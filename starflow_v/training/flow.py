@@ -101,6 +101,7 @@ class FlowRecipe(LatentRecipe):
     def _initialize(self, folder: str) -> None:
         """Begin with what a pipeline of the same vocabulary computes; larger networks grow."""
         start = StarFlowVPipeline.from_pretrained(folder)
+        assert self.tokenizer is not None, "models of classes have a recipe of their own"
         if start.tokenizer.get_vocab() != self.tokenizer.get_vocab():
             raise ValueError(
                 f"{folder} reads other words than this run: its tokenizer has "

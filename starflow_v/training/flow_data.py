@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import nn
 
+from starflow_v.checkpoints.parts import VAES
 from starflow_v.data.buckets import Bucket
 from starflow_v.data.fingerprint import encoder_fingerprint
 from starflow_v.data.latent_cache import LatentCache, LatentSource, latent_plan
 from starflow_v.data.shards import Turn, build_shards, sign, wait_for_shards
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
 from starflow_v.text import Conditions, Task, nearest_aspect_ratio
-from starflow_v.checkpoints.parts import VAES
 from starflow_v.vae import Codec, PixelCodec, codec_for
 
 if TYPE_CHECKING:

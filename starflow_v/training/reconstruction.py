@@ -5,6 +5,10 @@
 |d| makes edges sharp, d² is what PSNR measures. Flat areas are most of a picture and soon learnt;
 the second term turns to the edges of things, which tell a star from a circle. Its mean is taken in
 each clip, so that the few pixels of a small thing count as much as the many of a big one.
+
+`pyramid_loss` stands in for a perceptual loss by a pretrained network (LPIPS), which would have to
+be downloaded: what lies between one scale of a picture and the next, a Laplacian pyramid, each
+scale counting alike. It is as sensitive to texture and sharpness, but knows nothing of objects.
 """
 
 from __future__ import annotations
@@ -38,6 +42,21 @@ def reconstruction_loss(
     mask = detail_mask(frames)
     near = (mask * error).flatten(1).sum(1) / mask.flatten(1).sum(1).clamp_min(1)
     return error.mean() + detail * near.mean()
+
+
+def pyramid_loss(reconstruction: Tensor, frames: Tensor, *, scales: int = 4) -> Tensor:
+    """Σ over scales of mean |L_k(reconstruction) - L_k(frames)|, L_k = what halving k+1 times
+    loses of halving k times; both (B,F,3,H,W). A scale that is one pixel wide is the last."""
+    rest = rearrange(reconstruction.float() - frames, "b f c h w -> (b f) c h w")
+    loss = rest.new_zeros(())
+    for _ in range(scales):
+        if min(rest.shape[-2:]) < 2:
+            break
+        half = F.avg_pool2d(rest, 2)
+        back = F.interpolate(half, size=rest.shape[-2:], mode="bilinear", align_corners=False)
+        loss = loss + (rest - back).abs().mean()
+        rest = half
+    return loss + rest.abs().mean()
 
 
 def psnr(reconstruction: Tensor, frames: Tensor) -> Tensor:

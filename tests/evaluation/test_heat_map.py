@@ -17,7 +17,10 @@ def test_each_token_has_the_colour_of_its_value() -> None:
 def test_the_frames_shine_through() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
     values = np.random.default_rng(1).normal(size=(2, 2, 2))
-    assert np.array_equal(heat_map(frames, values, opacity=0), frames)
+    gray = heat_map(frames, values, opacity=0)
+    assert np.array_equal(gray[..., 0], gray[..., 2])
+    bright = frames.astype(float) @ [0.299, 0.587, 0.114]
+    assert np.abs(gray[..., 0] - bright).max() <= 0.5
     assert heat_map(frames, np.zeros((2, 2, 2))).dtype == np.uint8
 
 

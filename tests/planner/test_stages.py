@@ -11,15 +11,8 @@ from starflow_v.flow.solver import SequentialSolver
 from starflow_v.flow.window import ContextWindow
 from starflow_v.nn.storage import Int8Storage, PlainStorage
 from starflow_v.planner import EVERYTHING_ON_DEVICE, METHODS, SCHEMES, Blueprint, Job, Planner
-from starflow_v.planner.methods import (
-    GroupOffload,
-    Method,
-    ModelOffload,
-    Need,
-    SequentialOffload,
-    memory_of,
-    stages_of,
-)
+from starflow_v.planner.methods import Method, Need, memory_of, stages_of
+from starflow_v.planner.placements import GroupOffload, ModelOffload, SequentialOffload
 from starflow_v.planner.schemes import Effort, Scheme
 from starflow_v.sampling.stages import DeepStage
 from starflow_v.text import tiny_text_encoder

@@ -10,6 +10,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan
 
+from starflow_v.cli.train_vae import noisy_decoder
 from starflow_v.config import load_config
 from starflow_v.data.scenes import SceneStream
 from starflow_v.training.autoencoder import Autoencoder, AutoencoderSettings, latent_statistics
@@ -18,7 +19,12 @@ from starflow_v.training.codec import CodecRecipe, train_codec
 from starflow_v.training.codec_settings import CodecSettings
 from starflow_v.training.engine.recipe import Share
 from starflow_v.training.export import export_checkpoint
-from starflow_v.training.reconstruction import detail_mask, psnr, reconstruction_loss
+from starflow_v.training.reconstruction import (
+    detail_mask,
+    psnr,
+    pyramid_loss,
+    reconstruction_loss,
+)
 from starflow_v.vae import codec_for
 
 CONFIG = Path(__file__).parents[2] / "configs/embedded_vae.yaml"
@@ -176,3 +182,36 @@ def test_bad_settings(tmp_path: Path) -> None:
         tiny_settings(tmp_path, "export_dtype=int8")
     with pytest.raises(ValueError, match="at least one stage"):
         tiny_settings(tmp_path, "curriculum=[]")
+
+
+def test_a_decoder_of_noisy_latents_has_one_level_and_keeps_its_encoder(tmp_path: Path) -> None:
+    vae = AutoencoderSettings(channels=6, base_dim=8).build()
+    vae.save_pretrained(tmp_path / "start")
+    (tmp_path / "start" / "statistics.json").write_text('{"temporal_scale": 1.0}')
+    noisy = [f"initialize={tmp_path / 'start'}", *noisy_decoder(0.5)]
+    recipe = CodecRecipe(tiny_settings(tmp_path / "run", *noisy))
+    batch = next(recipe.batches([Share(step=0, samples=range(4))]))
+    assert float(batch.noise.std()) == pytest.approx(0.5, rel=0.15)
+    recipe.backward({"codec": recipe.model}, batch, lambda loss: loss.backward())
+    named = recipe.model.vae.named_parameters()
+    moved = {name.split(".")[0] for name, it in named if it.grad is not None}
+    assert moved == {"decoder", "post_quant_conv"}
+
+
+def test_the_pyramid_sees_texture_that_a_mean_square_hardly_does() -> None:
+    frames = torch.zeros(1, 1, 3, 16, 16)
+    assert pyramid_loss(frames, frames) == 0
+    texture, shade = torch.full_like(frames, 0.1), torch.full_like(frames, 0.1)
+    texture[..., ::2, ::2] *= -1
+    texture[..., 1::2, 1::2] *= -1
+    assert psnr(texture, frames) == psnr(shade, frames)
+    assert pyramid_loss(texture, frames) == pytest.approx(0.1, rel=1e-4)
+    blurred = torch.rand(1, 1, 3, 16, 16).mean(-1, keepdim=True).expand(-1, -1, -1, -1, 16)
+    assert pyramid_loss(blurred, frames) > pyramid_loss(blurred, blurred)
+
+
+def test_the_shipped_configuration_of_a_noisy_decoder_is_what_the_option_says() -> None:
+    path = CONFIG.with_name("embedded_vae_noisy.yaml")
+    assert load_config(CodecSettings, path) == load_config(CodecSettings, path, noisy_decoder(0.15))
+    with pytest.raises(ValueError, match="noise_floor"):
+        load_config(CodecSettings, path, ["latent_noise=0.1"])

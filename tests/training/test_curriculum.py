@@ -1,5 +1,6 @@
 """The shipped curriculum runs as a chain, each stage from the one before."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ TINY = [
 def test_each_stage_begins_where_the_one_before_ends_and_the_deep_block_grows():
     stages = [load_config(FlowSettings, CURRICULUM / f"{name}.yaml") for name in STAGES]
     assert stages[0].initialize is None
-    for before, after in zip(stages, stages[1:], strict=False):
+    for before, after in pairwise(stages):
         assert after.initialize == f"{before.trainer.folder}/pipeline"
     assert list(stages[0].data.wanted) == ["image"] and "video" in stages[1].data.wanted
     assert stages[1].flow == stages[0].flow

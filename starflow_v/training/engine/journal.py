@@ -94,6 +94,4 @@ def _start_wandb(project: str, folder: Path) -> Any:
         ) from error
     path = folder.resolve()
     number = sha256(str(path).encode()).hexdigest()[:16]
-    return wandb.init(
-        project=project, name=path.name, id=number, dir=str(folder), resume="allow"
-    )
+    return wandb.init(project=project, name=path.name, id=number, dir=str(folder), resume="allow")

@@ -43,7 +43,6 @@ from starflow_v.training.engine.schedule import WarmupCosine
 from starflow_v.training.engine.settings import TrainerSettings
 from starflow_v.training.engine.sharding import shard
 
-
 SHARDED_BY_US = (DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 
 
@@ -90,9 +89,11 @@ class Trainer(Generic[Batch]):
         if self.settings.shard:
             trained = shard(part.module, part.optimizer, self._mesh())
         wrapped = self.accelerator.prepare_model(trained, evaluation_mode=self.settings.shard)
+        if self.settings.compile:
+            wrapped = torch.compile(wrapped)
         return PreparedPart(
             part,
-            wrapped=torch.compile(wrapped) if self.settings.compile else wrapped,
+            wrapped=wrapped,
             trained=trained,
             optimizer=self.accelerator.prepare_optimizer(part.optimizer),
             outlier=self.settings.outlier,

@@ -1,0 +1,281 @@
+"""What one model does beside text to video, on scenes it was never trained on, checked by pixels.
+
+    python benchmarks/tasks.py [--clips 100] [--model FOLDER] [--kinds recolor inpaint ...]
+
+animate     stills with a caption that tells how they move. PSNR of the first output frame against
+            the codec's own reconstruction of the still (at most 100 dB is told); the share of
+            clips whose colour, shape and background are those of the still, and of clips that move
+            as told.
+edit        each kind of edit: the share of clips in which the instruction was carried out, and in
+            which everything that it does not name was kept.
+rank        the share of scenes whose own caption is more likely than 7 wrong ones, each with one
+            attribute changed.
+round_trip  the largest error of latents and of frames (in [0, 1], against the codec's own
+            reconstruction) after a clip was encoded to noise and decoded without denoising.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from report import environment, print_report
+from torch import Generator
+
+from starflow_v import (
+    StarFlowVImageToVideoPipeline,
+    StarFlowVPipeline,
+    StarFlowVVideoToVideoPipeline,
+)
+from starflow_v.assets import embedded_model
+from starflow_v.data.pixels import from_unit, to_frames
+from starflow_v.data.scenes import (
+    EDITS,
+    Edit,
+    Scene,
+    SceneStream,
+    StreamSettings,
+    TaskWeights,
+    canonical_caption,
+    is_held_out,
+    render,
+    sample_edit,
+)
+from starflow_v.data.scenes.vocabulary import (
+    BACKGROUND_COLORS,
+    MOTIONS,
+    OBJECT_COLORS,
+    SHAPES,
+    contrasts,
+)
+from starflow_v.evaluation.edit_checker import check_edit
+from starflow_v.evaluation.scene_checker import check
+
+SEED = 2000
+BATCH = 10
+BEST_PSNR = 100.0
+"""dB, of equal pictures."""
+WRONG = {"color": 2, "shape": 2, "motion": 2, "background": 1}
+"""Attribute -> wrong captions in which it is another one."""
+
+Pixels = NDArray[np.uint8]
+Item = TypeVar("Item")
+
+
+def main() -> None:
+    """Measure, print a table, then the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=100, help="of animate and of each edit")
+    parser.add_argument("--ranked", type=int, help="scenes; default: twice as many")
+    parser.add_argument("--draws", type=int, default=4, help="of the noise, for ranking")
+    parser.add_argument("--kinds", nargs="+", default=list(EDITS), choices=list(EDITS))
+    parser.add_argument("--guidance", type=float, default=None)
+    parser.add_argument("--model", type=Path, default=embedded_model())
+    options = parser.parse_args()
+    pipe = StarFlowVPipeline.from_pretrained(options.model)
+    pipe.set_progress_bar_config(disable=True)
+    ranked = 2 * options.clips if options.ranked is None else options.ranked
+    edits = {
+        kind.replace(" ", "_"): edit(pipe, kind, options.clips, options.guidance)
+        for kind in options.kinds
+    }
+    results = {
+        "animate": animate(pipe, options.clips, options.guidance),
+        "edit": edits,
+        "rank": rank(pipe, ranked, draws=options.draws),
+        "round_trip": round_trip(pipe, min(options.clips, 20)),
+    }
+    print_table(results)
+    print_report(
+        "tasks",
+        settings={
+            "clips": options.clips,
+            "ranked": ranked,
+            "draws": options.draws,
+            "guidance": pipe.defaults.guidance_scale
+            if options.guidance is None
+            else options.guidance,
+        },
+        environment=environment(options.model, device="cpu", dtype="float32", seed=SEED),
+        results=results,
+    )
+
+
+def print_table(results: dict[str, Any]) -> None:
+    """All numbers by their names; what single clips gave is left to the JSON line."""
+    flat = {f"{name}.{key}": value for name in results for key, value in results[name].items()}
+    for name, value in flat.items():
+        if isinstance(value, dict):
+            print(f"{name:24}  done {value['done']:.3f}  kept {value['kept']:.3f}")
+        elif not isinstance(value, list):
+            print(f"{name:24}  {value:.6g}")
+
+
+def stream_settings(pipe: StarFlowVPipeline) -> StreamSettings:
+    """Clips of the model's own size and rate."""
+    size = pipe.defaults
+    return StreamSettings(
+        num_frames=size.num_frames,
+        height=size.height,
+        width=size.width,
+        fps=size.frame_rate,
+        tasks=TaskWeights(video=1, image=0, extend=0, last=0, v2v=0),
+    )
+
+
+def held_out_scenes(
+    pipe: StarFlowVPipeline, count: int, *, seed: int
+) -> list[tuple[Pixels, Scene]]:
+    """Clips (F,H,W,3) of one object each, and their scenes."""
+    settings = replace(stream_settings(pipe), two_objects=0.0)
+    stream = SceneStream(seed, settings, held_out=True)
+    samples = [stream.sample(index) for index in range(count)]
+    return [(sample.frames, sample.scene) for sample in samples]
+
+
+def animate(pipe: StarFlowVPipeline, count: int, guidance: float | None) -> dict[str, Any]:
+    """Set the first frames of clips in motion as the clips' captions tell."""
+    task = StarFlowVImageToVideoPipeline.from_pipe(pipe)
+    task.set_progress_bar_config(disable=True)
+    psnr, identity, motion = [], [], []
+    for first, some in batches(held_out_scenes(pipe, count, seed=SEED)):
+        stills = [clip[0] for clip, _ in some]
+        captions = [canonical_caption(scene, with_size=False) for _, scene in some]
+        generators = seeded(first, len(some))
+        clips = task(stills, captions, generator=generators, guidance_scale=guidance).frames
+        own = reconstruct(pipe, [still[None] for still in stills])
+        psnr += [psnr_of(clip[0], copy[0]) for clip, copy in zip(clips, own, strict=True)]
+        for clip, caption in zip(from_unit(clips), captions, strict=True):
+            verdict = check(clip, caption)
+            identity.append(bool(verdict.color and verdict.shape and verdict.background))
+            motion.append(bool(verdict.motion))
+    return {
+        "first_frame_psnr": float(np.mean(psnr)),
+        "identity": float(np.mean(identity)),
+        "motion": float(np.mean(motion)),
+        "clips": [list(each) for each in zip(psnr, identity, motion, strict=True)],
+    }
+
+
+def edit(pipe: StarFlowVPipeline, kind: str, count: int, guidance: float | None) -> dict[str, Any]:
+    """Instructed edits of one kind; those with a region are filled through a mask."""
+    task = StarFlowVVideoToVideoPipeline.from_pipe(pipe)
+    task.set_progress_bar_config(disable=True)
+    settings = stream_settings(pipe)
+    verdicts = []
+    masked = kind in ("inpaint", "outpaint")  # each has a mask of its own
+    for first, some in batches(held_out_edits(settings, kind, count), size=1 if masked else BATCH):
+        region = some[0].region
+        clips = task(
+            [film(it.before, settings) for it in some],
+            [it.instruction for it in some],
+            mask=region and region.mask(height=settings.height, width=settings.width),
+            generator=seeded(first, len(some)),
+            guidance_scale=guidance,
+        ).frames
+        verdicts += [check_edit(clip, it) for clip, it in zip(from_unit(clips), some, strict=True)]
+    return {
+        "done": float(np.mean([verdict.done for verdict in verdicts])),
+        "kept": float(np.mean([verdict.kept for verdict in verdicts])),
+        "clips": [[verdict.done, verdict.kept] for verdict in verdicts],
+    }
+
+
+def held_out_edits(settings: StreamSettings, kind: str, count: int) -> list[Edit]:
+    """Edits of scenes that training never shows."""
+    rng = np.random.default_rng([SEED, list(EDITS).index(kind)])
+    found: list[Edit] = []
+    while len(found) < count:
+        sampled = sample_edit(rng, kind, settings.scenes)
+        if is_held_out(sampled.before):
+            found.append(sampled)
+    return found
+
+
+def film(scene: Scene, settings: StreamSettings) -> Pixels:
+    """A clip of a scene, (F,H,W,3)."""
+    return render(
+        scene,
+        num_frames=settings.num_frames,
+        height=settings.height,
+        width=settings.width,
+        fps=settings.fps,
+    )
+
+
+def rank(pipe: StarFlowVPipeline, count: int, *, draws: int) -> dict[str, Any]:
+    """Clips, their own caption and 7 wrong ones, by exact likelihood."""
+    rng = np.random.default_rng(SEED)
+    places = []
+    for index, (clip, scene) in enumerate(held_out_scenes(pipe, count, seed=SEED + 1)):
+        captions = [canonical_caption(it, with_size=False) for it in (scene, *others(rng, scene))]
+        (generator,) = seeded(index, 1)
+        ranking = pipe.rank(clip, captions, draws=draws, generator=generator)
+        places.append(ranking.order.index(0))
+    return {"accuracy": float(np.mean([place == 0 for place in places])), "places": places}
+
+
+def others(rng: np.random.Generator, scene: Scene) -> Iterator[Scene]:
+    """Scenes that differ in one attribute: to be told, not to be drawn."""
+    thing, background = scene.objects[0], scene.background
+    options = {
+        "color": [it for it in OBJECT_COLORS if contrasts(it, background.color)],
+        "shape": list(SHAPES),
+        "motion": list(MOTIONS),
+        "background": [it for it in BACKGROUND_COLORS if contrasts(thing.color, it)],
+    }
+    for name, wanted in WRONG.items():
+        own = background.color if name == "background" else getattr(thing, name)
+        wrong = [option for option in options[name] if option != own]
+        for value in rng.choice(wrong, wanted, replace=False).tolist():
+            if name == "background":
+                yield replace(scene, background=replace(background, color=value))
+            else:
+                yield replace(scene, objects=(replace(thing, **{name: value}),))
+
+
+def round_trip(pipe: StarFlowVPipeline, count: int) -> dict[str, Any]:
+    """Clips to noise and back, without denoising."""
+    latents, pixels = [], []
+    for index, (clip, scene) in enumerate(held_out_scenes(pipe, count, seed=SEED + 2)):
+        (generator,) = seeded(index, 1)
+        encoding = pipe.encode(clip, canonical_caption(scene), generator=generator)
+        with torch.no_grad():
+            clean = pipe.codec.encode(to_frames([clip])).transpose(1, 2)
+        back = pipe.decode(encoding, output_type="latent").frames
+        latents.append(float((back - clean).abs().max()))
+        frames = pipe.decode(encoding).frames
+        pixels.append(float(np.abs(frames - reconstruct(pipe, [clip])).max()))
+    return {"latent": max(latents), "pixel": max(pixels)}
+
+
+@torch.no_grad()
+def reconstruct(pipe: StarFlowVPipeline, clips: Sequence[Pixels]) -> NDArray[np.float32]:
+    """Clips through the codec alone, (B,F,H,W,3) in [0, 1]."""
+    decoded = pipe.codec.decode(pipe.codec.encode(to_frames(clips)))
+    return ((decoded + 1) / 2).permute(0, 1, 3, 4, 2).numpy()
+
+
+def psnr_of(made: NDArray[np.float32], own: NDArray[np.float32]) -> float:
+    """In dB, of pictures in [0, 1]."""
+    error = float(np.square(made - own).mean())
+    return min(BEST_PSNR, -10 * float(np.log10(max(error, 1e-30))))
+
+
+def seeded(first: int, count: int) -> list[Generator]:
+    """A generator for each of some clips, which depends on nothing but its number."""
+    return [Generator().manual_seed(SEED + first + index) for index in range(count)]
+
+
+def batches(items: Sequence[Item], *, size: int = BATCH) -> Iterator[tuple[int, Sequence[Item]]]:
+    """Some at a time, with the number of the first."""
+    for first in range(0, len(items), size):
+        yield first, items[first : first + size]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Draws the pictures of docs/images.md with a model of digits.
+
+    python docs/images.py --model runs/digits/pipeline
+
+digits.png: real test images, samples of every class, and lower halves filled in.
+guidance.png: both rules of guidance over the weight, the same noise in every column.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Generator
+
+from starflow_v import DensityGuidance, LinearGuidance, StarFlowPipeline
+from starflow_v.data.contact_sheet import contact_sheet
+from starflow_v.data.digits import read_digits
+from starflow_v.data.pixels import from_unit
+
+FOLDER = Path(__file__).parent / "images"
+WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+COLUMNS = 12
+SCALE = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, required=True)
+    pipe = StarFlowPipeline.from_pretrained(parser.parse_args().model)
+    pipe.set_progress_bar_config(disable=True)
+    save("digits.png", [*real_rows(), *sampled_rows(pipe), *inpainted_rows(pipe)])
+    save("guidance.png", guided_rows(pipe))
+
+
+Rows = list[tuple[str, np.ndarray]]
+
+
+def save(name: str, rows: Rows) -> None:
+    labels, clips = zip(*rows, strict=True)
+    sheet = contact_sheet(list(clips), labels, columns=COLUMNS, scale=SCALE, gap=1, font_size=9)
+    Image.fromarray(sheet).save(FOLDER / name)
+
+
+def made(pipe: StarFlowPipeline, labels: list[int], **options: object) -> np.ndarray:
+    told = {"labels": labels, "generator": Generator().manual_seed(0), "output_type": "np"}
+    return from_unit(np.asarray(pipe(**told, **options).images))
+
+
+def real_rows() -> Rows:
+    return [("real test images", read_digits("test").clips()[:COLUMNS, 0])]
+
+
+def sampled_rows(pipe: StarFlowPipeline) -> Rows:
+    images = made(pipe, [digit for digit in range(10) for _ in range(COLUMNS)])
+    groups = images.reshape(10, COLUMNS, *images.shape[1:])
+    return [(f"samples of {digit}", group) for digit, group in enumerate(groups)]
+
+
+def inpainted_rows(pipe: StarFlowPipeline) -> Rows:
+    """Real images, their upper halves, and lower halves that the flow finds likely."""
+    digits = read_digits("test")
+    images, mask = digits.clips()[:COLUMNS, 0], np.zeros((8, 8, 3), np.uint8)
+    mask[4:] = 255
+    filled = [
+        pipe.inpaint(
+            image,
+            mask,
+            labels=int(label),
+            generator=Generator().manual_seed(0),
+            output_type="np",
+        ).images[0]
+        for image, label in zip(images, digits.labels, strict=False)
+    ]
+    return [
+        ("known", np.where(mask > 0, np.uint8(60), images)),
+        ("filled in", from_unit(np.stack(filled))),
+    ]
+
+
+def guided_rows(pipe: StarFlowPipeline) -> Rows:
+    labels = [index % 10 for index in range(COLUMNS)]
+    return [
+        (f"{name}, w = {weight:g}", made(pipe, labels, guidance=rule(weight)))
+        for name, rule in {"density": DensityGuidance, "linear": LinearGuidance}.items()
+        for weight in WEIGHTS
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+import json
+import shutil
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from starflow_v import StarFlowVVideoToVideoPipeline
+from starflow_v.cli.main import app
+from starflow_v.data.video_io import probe_video, read_video
+from tests.cli.test_animate import files_in, frames_of
+from tests.data.video_io.clips import disc_clip, make_video
+
+
+def edit(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["edit", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def model(pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, as if it had learned to edit."""
+    folder = tmp_path_factory.mktemp("model") / "model"
+    shutil.copytree(pipeline, folder)
+    index = json.loads((folder / "model_index.json").read_text("utf-8"))
+    index["tasks"] = ["video", "image", "v2v"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second and a quarter at 16 fps with a tone, twice as large and as fast as the model's."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    return make_video(path, disc_clip(20, 64, 96), fps=16, sound=(0.0, 1.25))
+
+
+@pytest.fixture(scope="module")
+def mask(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The right half, of the clip's size."""
+    path = tmp_path_factory.mktemp("mask") / "mask.png"
+    levels = np.zeros((64, 96), np.uint8)
+    levels[:, 48:] = 255
+    Image.fromarray(levels).save(path)
+    return path
+
+
+def test_a_clip_is_edited_and_keeps_its_sound(model: Path, clip: Path, tmp_path: Path) -> None:
+    video, again = tmp_path / "out.mp4", tmp_path / "again.mp4"
+    result = edit(clip, "a red circle", "-o", video, "--model", model, "--seed", 3, "--compare")
+    assert result.exit_code == 0, result.output
+    assert f"{video}: 10 frames of 48x32 at 8 fps, seed 3" in result.output
+    made = read_video(video)
+    assert made.frames.shape == (10, 32, 48, 3) and made.has_sound
+    with av.open(str(video)) as container:
+        seconds = container.streams.audio[0].duration * container.streams.audio[0].time_base
+        assert 1.15 < seconds < 1.45
+    both = read_video(tmp_path / "out.compare.mp4").frames[:, :, :48].astype(int)
+    given = read_video(clip, fps=8, size=(32, 48)).frames
+    assert np.abs(both - given).mean() < 6
+    record = json.loads(video.with_suffix(".json").read_text("utf-8"))
+    assert (record["task"], record["num_frames"], record["strength"]) == ("edit", 10, None)
+    assert (record["frames"], record["total_frames"]) == (10, 10)
+    assert record["given"]["video"]["path"] == str(clip)
+    result = edit("--from", video.with_suffix(".json"), "-o", again)
+    assert result.exit_code == 0, result.output
+    assert again.read_bytes() == video.read_bytes()
+
+
+def test_it_is_the_pipelines_video(model: Path, clip: Path, mask: Path, tmp_path: Path) -> None:
+    out = tmp_path / "frames"
+    more = ["--frames", 9, "--seed", 5, "--height", 16, "--width", 32, "--fps", 16, "--mask", mask]
+    result = edit(clip, "a red circle", "-o", out, "--model", model, *more)
+    assert result.exit_code == 0, result.output
+    pipe = StarFlowVVideoToVideoPipeline.from_pretrained(model)
+    expected = pipe(
+        clip,
+        "a red circle",
+        num_frames=9,
+        height=16,
+        width=32,
+        frame_rate=16,
+        mask=mask,
+        generator=torch.Generator().manual_seed(5),
+    ).frames[0]
+    assert expected.shape[0] == 9
+    assert np.abs(frames_of(out) / 255 - expected).max() < 0.51 / 255
+    left = read_video(clip, fps=16, size=(16, 32), num_frames=9).frames[:, :, :15]
+    assert (frames_of(out)[:, :, :15] == left).all()
+    record = json.loads(Path(f"{out}.json").read_text("utf-8"))
+    assert record["given"]["mask"]["path"] == str(mask)
+
+
+def test_strength_is_recorded_and_made_again(model: Path, clip: Path, tmp_path: Path) -> None:
+    video, again = tmp_path / "out.webp", tmp_path / "again.webp"
+    more = ["--model", model, "--strength", 0.4, "--frames", 5]
+    assert edit(clip, "a red circle", "-o", video, *more).exit_code == 0
+    assert json.loads(video.with_suffix(".json").read_text("utf-8"))["strength"] == 0.4
+    assert edit("--from", video.with_suffix(".json"), "-o", again).exit_code == 0
+    assert again.read_bytes() == video.read_bytes()
+    refused = edit("--from", video.with_suffix(".json"), "--strength", 0.4)
+    assert refused.exit_code == 2 and "no option beside it" in refused.output
+
+
+def test_inversion_needs_no_training(pipeline: Path, clip: Path, tmp_path: Path) -> None:
+    more = ["--model", pipeline, "--frames", 5]
+    result = edit(clip, "red", "-o", tmp_path / "out.mp4", *more)
+    assert result.exit_code == 2 and "it would need v2v" in result.output
+    assert files_in(tmp_path) == []
+    assert edit(clip, "red", "-o", tmp_path / "out.mp4", "--strength", 0.2, *more).exit_code == 0
+    assert probe_video(tmp_path / "out.mp4").has_sound
+
+
+@pytest.mark.parametrize(
+    ("video", "options", "message"),
+    [
+        ("none.mp4", [], "cannot be opened"),
+        ("concat:a.mp4|b.mp4", [], "no protocols"),
+        ("subfile,,start,0,end,9,,:a.mp4", [], "a.mp4"),
+        ("https://example.org/a.mp4", [], "only files on this disk"),
+        ("{folder}/text.mp4", [], "text.mp4"),
+        ("{folder}/list.mp4", [], "list.mp4"),
+        ("{folder}/sound.mp4", [], "sound.mp4"),
+        ("{folder}/one.mp4", [], "at least 2, or animate it"),
+        ("{clip}", ["--strength", 2], "--strength"),
+        ("{clip}", ["--strength", "nan"], "strength"),
+        ("{clip}", ["--strength", 0.5, "--mask", "{folder}/small.png"], "--mask and --strength"),
+        ("{clip}", ["--mask", "{folder}/small.png"], "8x8 pixels and the clip 96x64"),
+        ("{clip}", ["--mask", "{folder}/none.png"], "cannot be opened"),
+        ("{clip}", ["--mask", "{folder}/text.mp4"], "text.mp4"),
+    ],
+)
+def test_bad_input_is_refused_and_leaves_nothing(
+    model: Path, clip: Path, tmp_path: Path, video: str, options: list, message: str
+) -> None:
+    (tmp_path / "text.mp4").write_text("hello")
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile one.mp4\n")
+    Image.fromarray(np.full((8, 8), 255, np.uint8)).save(tmp_path / "small.png")
+    make_video(tmp_path / "sound.mp4", disc_clip(0), sound=(0.0, 1.0))
+    make_video(tmp_path / "one.mp4", disc_clip(1, 32, 48), fps=8)
+    words = [str(word).format(folder=tmp_path, clip=clip) for word in (video, *options)]
+    result = edit(words[0], "red", *words[1:], "-o", tmp_path / "new" / "o.mp4", "--model", model)
+    assert result.exit_code == 2, result.output
+    assert message in result.output and "Traceback" not in result.output
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_edit_wants_a_clip() -> None:
+    result = edit()
+    assert result.exit_code == 2 and "expected EDIT's VIDEO" in result.output
