@@ -1,5 +1,6 @@
 """scikit-learn's digits: bits per dimension beside baselines, and samples that are what they say.
 
+    python benchmarks/digits.py
     python benchmarks/digits.py --model runs/digits/pipeline --sampler runs/digits_samples/pipeline
 
 All models see the same training images, dequantised over their own 17 levels, and are measured on
@@ -7,8 +8,8 @@ the same draws of the same test images, which none of them has seen. Flows stop 
 part of the training images says. A class-conditional flow knows more than the others, so its
 classes are summed out, exactly: p(x) = Σ_y p(x | y) / 10.
 
-As in the paper the model that is sampled is another one than that whose likelihood is told: it is
-trained on Gaussian noise, which makes a smooth density, and its samples are cleaned.
+What is sampled may be another model than that whose likelihood is told: in the paper one trained on
+Gaussian noise, which makes a smooth density, and whose samples are cleaned.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from report import environment, print_report
 from torch import Generator, Tensor, nn
 
 from starflow_v import DensityGuidance, LabelEncoder, LinearGuidance, StarFlowPipeline
+from starflow_v.assets import digits_model
 from starflow_v.data.digits import LEVELS, read_digits
 from starflow_v.evaluation.pixel_bits import LogDensity, dequantize, pixel_bits
 
@@ -32,7 +34,7 @@ BATCH = 128
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--model", type=Path, default=digits_model())
     parser.add_argument("--sampler", type=Path, help="what is sampled, if not the model")
     parser.add_argument("--draws", type=int, default=8)
     parser.add_argument("--steps", type=int, default=600, help="of each baseline flow, at most")

@@ -1,6 +1,6 @@
-"""Draws the pictures of docs/images.md with a model of digits.
+"""Draws the pictures of docs/images.md with the model of digits.
 
-    python docs/images.py --model runs/digits/pipeline
+    python docs/images.py
 
 digits.png: real test images, samples of every class, and lower halves filled in.
 guidance.png: both rules of guidance over the weight, the same noise in every column.
@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Generator
 
 from starflow_v import DensityGuidance, LinearGuidance, StarFlowPipeline
+from starflow_v.assets import digits_model
 from starflow_v.data.contact_sheet import contact_sheet
 from starflow_v.data.digits import read_digits
 from starflow_v.data.pixels import from_unit
@@ -21,12 +22,14 @@ from starflow_v.data.pixels import from_unit
 FOLDER = Path(__file__).parent / "images"
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 COLUMNS = 12
+INPAINTED, CHAIN = 3, 200
+"""Images that are filled in, and proposals of their chains."""
 SCALE = 5
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--model", type=Path, default=digits_model())
     pipe = StarFlowPipeline.from_pretrained(parser.parse_args().model)
     pipe.set_progress_bar_config(disable=True)
     save("digits.png", [*real_rows(), *sampled_rows(pipe), *inpainted_rows(pipe)])
@@ -58,24 +61,16 @@ def sampled_rows(pipe: StarFlowPipeline) -> Rows:
 
 
 def inpainted_rows(pipe: StarFlowPipeline) -> Rows:
-    """Real images, their upper halves, and lower halves that the flow finds likely."""
-    digits = read_digits("test")
-    images, mask = digits.clips()[:COLUMNS, 0], np.zeros((8, 8, 3), np.uint8)
+    """Real images, their upper halves, and three lower halves each that the flow finds likely."""
+    digits, mask = read_digits("test"), np.zeros((8, 8, 3), np.uint8)
     mask[4:] = 255
-    filled = [
-        pipe.inpaint(
-            image,
-            mask,
-            labels=int(label),
-            generator=Generator().manual_seed(0),
-            output_type="np",
-        ).images[0]
-        for image, label in zip(images, digits.labels, strict=False)
-    ]
-    return [
-        ("known", np.where(mask > 0, np.uint8(60), images)),
-        ("filled in", from_unit(np.stack(filled))),
-    ]
+    shown = []
+    for image, label in zip(digits.clips()[:INPAINTED, 0], digits.labels, strict=False):
+        told = {"labels": int(label), "num_images": 3, "generator": Generator().manual_seed(0)}
+        filled = pipe.inpaint(image, mask, steps=CHAIN, output_type="np", **told).images
+        known = np.where(mask > 0, np.uint8(60), image)[None]
+        shown.append(np.concatenate([known, from_unit(np.asarray(filled))]))
+    return [("upper halves known, lower halves filled in", np.concatenate(shown))]
 
 
 def guided_rows(pipe: StarFlowPipeline) -> Rows:

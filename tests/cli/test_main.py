@@ -16,6 +16,7 @@ COMMANDS = (
     "generate",
     "animate",
     "extend",
+    "edit",
     "score",
     "rank",
     "sample",
