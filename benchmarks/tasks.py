@@ -54,6 +54,7 @@ from starflow_v.data.scenes.vocabulary import (
 )
 from starflow_v.evaluation.edit_checker import check_edit
 from starflow_v.evaluation.scene_checker import check
+from starflow_v.pipelines.base import StarFlowVBasePipeline
 
 SEED = 2000
 BATCH = 10
@@ -76,20 +77,29 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=None)
     parser.add_argument("--model", type=Path, default=embedded_model())
     options = parser.parse_args()
-    pipe = StarFlowVPipeline.from_pretrained(options.model)
-    pipe.set_progress_bar_config(disable=True)
+    pipe, still, video = (
+        kind.from_pretrained(options.model)
+        for kind in (
+            StarFlowVPipeline,
+            StarFlowVImageToVideoPipeline,
+            StarFlowVVideoToVideoPipeline,
+        )
+    )
+    for each in (pipe, still, video):
+        each.set_progress_bar_config(disable=True)
     ranked = 2 * options.clips if options.ranked is None else options.ranked
-    edits = {
-        kind.replace(" ", "_"): edit(pipe, kind, options.clips, options.guidance)
-        for kind in options.kinds
-    }
-    results = {
-        "animate": animate(pipe, options.clips, options.guidance),
-        "edit": edits,
-        "rank": rank(pipe, ranked, draws=options.draws),
+    results: dict[str, Any] = {
         "round_trip": round_trip(pipe, min(options.clips, 20)),
+        "animate": animate(still, options.clips, options.guidance),
+        "rank": rank(pipe, ranked, draws=options.draws),
+        "edit": {},
     }
-    print_table(results)
+    for name in ("round_trip", "animate", "rank"):
+        show(name, results[name])
+    for kind in options.kinds:
+        name = kind.replace(" ", "_")
+        results["edit"][name] = edit(video, kind, options.clips, options.guidance)
+        show(f"edit.{name}", results["edit"][name])
     print_report(
         "tasks",
         settings={
@@ -105,17 +115,14 @@ def main() -> None:
     )
 
 
-def print_table(results: dict[str, Any]) -> None:
-    """All numbers by their names; what single clips gave is left to the JSON line."""
-    flat = {f"{name}.{key}": value for name in results for key, value in results[name].items()}
-    for name, value in flat.items():
-        if isinstance(value, dict):
-            print(f"{name:24}  done {value['done']:.3f}  kept {value['kept']:.3f}")
-        elif not isinstance(value, list):
-            print(f"{name:24}  {value:.6g}")
+def show(name: str, measured: dict[str, Any]) -> None:
+    """All numbers with their names; what single clips gave is left to the JSON line."""
+    for key, value in measured.items():
+        if not isinstance(value, list):
+            print(f"{name}.{key}".ljust(32), f"{value:.6g}", flush=True)
 
 
-def stream_settings(pipe: StarFlowVPipeline) -> StreamSettings:
+def stream_settings(pipe: StarFlowVBasePipeline) -> StreamSettings:
     """Clips of the model's own size and rate."""
     size = pipe.defaults
     return StreamSettings(
@@ -128,7 +135,7 @@ def stream_settings(pipe: StarFlowVPipeline) -> StreamSettings:
 
 
 def held_out_scenes(
-    pipe: StarFlowVPipeline, count: int, *, seed: int
+    pipe: StarFlowVBasePipeline, count: int, *, seed: int
 ) -> list[tuple[Pixels, Scene]]:
     """Clips (F,H,W,3) of one object each, and their scenes."""
     settings = replace(stream_settings(pipe), two_objects=0.0)
@@ -137,16 +144,16 @@ def held_out_scenes(
     return [(sample.frames, sample.scene) for sample in samples]
 
 
-def animate(pipe: StarFlowVPipeline, count: int, guidance: float | None) -> dict[str, Any]:
+def animate(
+    pipe: StarFlowVImageToVideoPipeline, count: int, guidance: float | None
+) -> dict[str, Any]:
     """Set the first frames of clips in motion as the clips' captions tell."""
-    task = StarFlowVImageToVideoPipeline.from_pipe(pipe)
-    task.set_progress_bar_config(disable=True)
     psnr, identity, motion = [], [], []
     for first, some in batches(held_out_scenes(pipe, count, seed=SEED)):
         stills = [clip[0] for clip, _ in some]
         captions = [canonical_caption(scene, with_size=False) for _, scene in some]
         generators = seeded(first, len(some))
-        clips = task(stills, captions, generator=generators, guidance_scale=guidance).frames
+        clips = pipe(stills, captions, generator=generators, guidance_scale=guidance).frames
         own = reconstruct(pipe, [still[None] for still in stills])
         psnr += [psnr_of(clip[0], copy[0]) for clip, copy in zip(clips, own, strict=True)]
         for clip, caption in zip(from_unit(clips), captions, strict=True):
@@ -161,16 +168,16 @@ def animate(pipe: StarFlowVPipeline, count: int, guidance: float | None) -> dict
     }
 
 
-def edit(pipe: StarFlowVPipeline, kind: str, count: int, guidance: float | None) -> dict[str, Any]:
+def edit(
+    pipe: StarFlowVVideoToVideoPipeline, kind: str, count: int, guidance: float | None
+) -> dict[str, Any]:
     """Instructed edits of one kind; those with a region are filled through a mask."""
-    task = StarFlowVVideoToVideoPipeline.from_pipe(pipe)
-    task.set_progress_bar_config(disable=True)
     settings = stream_settings(pipe)
     verdicts = []
     masked = kind in ("inpaint", "outpaint")  # each has a mask of its own
     for first, some in batches(held_out_edits(settings, kind, count), size=1 if masked else BATCH):
         region = some[0].region
-        clips = task(
+        clips = pipe(
             [film(it.before, settings) for it in some],
             [it.instruction for it in some],
             mask=region and region.mask(height=settings.height, width=settings.width),
@@ -254,7 +261,7 @@ def round_trip(pipe: StarFlowVPipeline, count: int) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def reconstruct(pipe: StarFlowVPipeline, clips: Sequence[Pixels]) -> NDArray[np.float32]:
+def reconstruct(pipe: StarFlowVBasePipeline, clips: Sequence[Pixels]) -> NDArray[np.float32]:
     """Clips through the codec alone, (B,F,H,W,3) in [0, 1]."""
     decoded = pipe.codec.decode(pipe.codec.encode(to_frames(clips)))
     return ((decoded + 1) / 2).permute(0, 1, 3, 4, 2).numpy()

@@ -85,9 +85,7 @@ class DigitData(DataSettings):
         if self.digits not in ("test", "validation"):
             raise ValueError(f"data.digits is {self.digits!r}; expected test or validation")
         if (self.num_frames, self.height, self.width, *self.wanted) != (1, 8, 8, "image"):
-            raise ValueError(
-                "the digits are images of 8x8 pixels: leave size and task as they are"
-            )
+            raise ValueError("the digits are images of 8x8 pixels: leave size and task as they are")
 
     @property
     def held_out(self) -> Part:

@@ -169,9 +169,7 @@ class FlowSettings(LatentSettings):
         if self.denoiser is None and (self.initialize is not None or self.lora is not None):
             raise ValueError("a run with denoiser=null begins anew: leave out initialize and lora")
         if self.denoiser is not None and self.dequantize:
-            raise ValueError(
-                "a denoiser learns Gaussian noise: set denoiser=null with dequantize"
-            )
+            raise ValueError("a denoiser learns Gaussian noise: set denoiser=null with dequantize")
         if self.text.labels is not None and self.denoiser is not None:
             raise ValueError("classes are for image models: set denoiser=null beside text.labels")
         if self.latent_norm < 0:

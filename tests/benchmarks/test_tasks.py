@@ -15,7 +15,7 @@ from starflow_v.data.scenes import (
 )
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # its scripts share report.py
-import benchmarks.tasks as tasks  # noqa: E402
+import benchmarks.tasks as tasks
 
 
 @pytest.mark.parametrize("index", range(5))
