@@ -85,9 +85,7 @@ class Request:
             if not (texts is None or isinstance(texts, str) or _are_strings(texts)):
                 raise ValueError(f"{name} must be a string or a list of strings, got {texts!r}")
         if self.guidance is not None and self.guidance_scale is not None:
-            raise ValueError(
-                "give either guidance, with its weight, or guidance_scale, not both"
-            )
+            raise ValueError("give either guidance, with its weight, or guidance_scale, not both")
         if self.num_videos_per_prompt < 1:
             raise ValueError(f"num_videos_per_prompt={self.num_videos_per_prompt}: give 1 or more")
         for name in ("height", "width", "num_frames", "frame_rate", "num_inference_steps"):
