@@ -39,13 +39,13 @@ class Forwards:
 
     inside: TokenOrder
 
-    def to_slots(self, tokens: Tensor) -> Tensor:
+    def to_slots(self, tokens: Tensor, grid: Grid) -> Tensor:
         """(B, T, N, C) in raster order -> (B, T·N, C) in the order of the block."""
-        return rearrange(self.inside.to_slots(tokens), "b t n c -> b (t n) c")
+        return rearrange(self.inside.to_slots(tokens, grid), "b t n c -> b (t n) c")
 
-    def to_frames(self, slots: Tensor, frames: int) -> Tensor:
+    def to_frames(self, slots: Tensor, frames: int, grid: Grid) -> Tensor:
         """The inverse of `to_slots`."""
-        return self.inside.to_raster(rearrange(slots, "b (t n) c -> b t n c", t=frames))
+        return self.inside.to_raster(rearrange(slots, "b (t n) c -> b t n c", t=frames), grid)
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class Backwards:
 
     inside: TokenOrder
 
-    def to_slots(self, tokens: Tensor) -> Tensor:
+    def to_slots(self, tokens: Tensor, grid: Grid) -> Tensor:
         """(B, T, N, C) in raster order -> (B, T·N, C) in the order of the block."""
-        return Forwards(self.inside).to_slots(tokens.flip(1))
+        return Forwards(self.inside).to_slots(tokens.flip(1), grid)
 
-    def to_frames(self, slots: Tensor, frames: int) -> Tensor:
+    def to_frames(self, slots: Tensor, frames: int, grid: Grid) -> Tensor:
         """The inverse of `to_slots`."""
-        return Forwards(self.inside).to_frames(slots, frames).flip(1)
+        return Forwards(self.inside).to_frames(slots, frames, grid).flip(1)
 
 
 SequenceOrder = Forwards | Backwards
@@ -92,11 +92,11 @@ class SequenceShallow(ShallowFlow):
         frames = x.shape[1]
         log_det = x.new_zeros(x.shape[:3])
         for block, order in self.sequence_steps():
-            slots = order.to_slots(x)
+            slots = order.to_slots(x, grid)
             positions = self.sequence_positions(block, frames, grid, x.device)
             params = block(slots[:, :-1], positions, count=slots.shape[1])
-            x = order.to_frames(params.normalize(slots), frames)
-            log_det = log_det + order.to_frames(params.log_det()[..., None], frames)[..., 0]
+            x = order.to_frames(params.normalize(slots), frames, grid)
+            log_det = log_det + order.to_frames(params.log_det()[..., None], frames, grid)[..., 0]
             if made is not None:
                 made.append(x)
         return x, log_det
@@ -106,8 +106,8 @@ class SequenceShallow(ShallowFlow):
         frames, cost = u.shape[1], Cost()
         for block, order in reversed(self.sequence_steps()):
             positions = self.sequence_positions(block, frames, grid, u.device)
-            slots, spent = solver.solve(BlockPredictor(block, positions), order.to_slots(u))
-            u = order.to_frames(slots, frames)
+            slots, spent = solver.solve(BlockPredictor(block, positions), order.to_slots(u, grid))
+            u = order.to_frames(slots, frames, grid)
             cost += spent
         return u, cost
 
@@ -142,6 +142,7 @@ class RollingShallow:
         self._flow, self._solver = flow, solver
         self._past: deque[Tensor] = deque(maxlen=window.overlap)
         self._held: list[tuple[BlockPredictor, SequenceOrder]] = []
+        self._grid = Grid(0, 0)
 
     def carry(self, history: Sequence[Tensor]) -> list[Tensor]:
         """u of the last frames of x, (B, N, C) each, as the frames of a new beginning."""
@@ -151,20 +152,21 @@ class RollingShallow:
             return []
         tokens = torch.stack(list(self._past), dim=1)
         for predictor, order in self._held:
-            slots = order.to_slots(tokens)
+            slots = order.to_slots(tokens, self._grid)
             params = predictor.propose(slots)
             predictor.commit(slots)
             self.cost += Cost(evaluations=1, tokens=slots.shape[1])
-            tokens = order.to_frames(params.normalize(slots), len(self._past))
+            tokens = order.to_frames(params.normalize(slots), len(self._past), self._grid)
         return list(tokens.unbind(1))
 
     def __call__(self, frames: Frames) -> Frames:
         for u in one_by_one(frames):
             grid, tokens = self._flow.grid(u), self._flow.to_tokens(u)
+            self._grid = grid
             self._held = self._held or self._predictors(grid, u.device)
             for predictor, order in reversed(self._held):
-                slots, spent = self._solver.solve(predictor, order.to_slots(tokens))
-                tokens = order.to_frames(slots, 1)
+                slots, spent = self._solver.solve(predictor, order.to_slots(tokens, grid))
+                tokens = order.to_frames(slots, 1, grid)
                 self.cost += spent
             self._past.append(tokens[:, 0])
             yield self._flow.to_latents(tokens, grid)

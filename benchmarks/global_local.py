@@ -40,7 +40,7 @@ from torch import Generator
 from starflow_v import StarFlowVPipeline
 from starflow_v.assets import embedded_model
 from starflow_v.flow.solver import Cost
-from starflow_v.training.data_settings import SceneData
+from starflow_v.training.data.settings import SceneData
 from starflow_v.training.engine.settings import TrainerSettings
 from starflow_v.training.engine.trainer import Trainer
 from starflow_v.training.flow import FlowRecipe

@@ -21,6 +21,11 @@ VARIANTS = {  # name -> (arguments, rows and columns of tokens)
     "4 deep, 2 shallow groups": ({"deep_groups": 4, "shallow_groups": 2}, (4, 2)),
     "no text": ({"text_dim": None}, (2, 1)),
     "one block": ({"shallow_layers": ()}, (2, 2)),
+    "coarse to fine": ({"deep_order": "coarse_to_fine", "head_dim": 20}, (3, 2)),
+    "coarse to fine, 2 groups": (
+        {"deep_order": "coarse_to_fine", "shallow_order": "coarse_to_fine", "deep_groups": 2},
+        (2, 4),
+    ),
 }
 SEEDS = (0, 1)
 WITH_TEXT = [name for name, (arguments, _) in VARIANTS.items() if "text_dim" not in arguments]

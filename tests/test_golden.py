@@ -75,7 +75,9 @@ def test_every_block(golden):
         tokens, log_det = single(tokens, grid)
         assert_close(tokens, io[f"forward.tokens.{index + 1}"].flatten(2, 3), atol=1e-5, rtol=1e-5)
         expected = io[f"forward.logdet.{index}"].sum(-1).reshape(log_det.shape)
-        assert_close(order.to_slots(log_det[..., None])[..., 0], expected, atol=1e-4, rtol=1e-5)
+        assert_close(
+            order.to_slots(log_det[..., None], grid)[..., 0], expected, atol=1e-4, rtol=1e-5
+        )
 
 
 def test_score(golden):

@@ -136,6 +136,12 @@ def _refuse_other_flows(flow: StarFlowModel) -> None:
                 f"a flow with {name}={flow.config[name]} has no released layout: there every token "
                 "is predicted by itself, and the same weights would mean another model"
             )
+    for name in ("shallow_order", "deep_order"):
+        if flow.config[name] != "raster":
+            raise ValueError(
+                f"a flow with {name}={flow.config[name]!r} has no released layout: there every "
+                "block runs in raster order, and the same weights would mean another model"
+            )
     if flow.config["text_dim"] is None:
         raise ValueError(
             "a flow without text has no released layout: its rotary positions have two axes there"

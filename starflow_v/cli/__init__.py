@@ -1,4 +1,4 @@
-"""The command line `starflow-v`, one file a command.
+"""The command line `starflow-v`, one file a command; `common` is what they share.
 
 Nothing here imports torch before a command runs, so that every `--help` is instant.
 """

@@ -2,7 +2,7 @@
 
 import typer
 
-from starflow_v.cli.failures import Debug, reports_failures
+from starflow_v.cli.common.failures import Debug, reports_failures
 from starflow_v.cli.train import Config, Overrides, check_arguments
 
 
@@ -14,7 +14,7 @@ def cache(config: Config, overrides: Overrides = None, debug: Debug = False) -> 
     CONFIG
     """
     changes = check_arguments(config, overrides)
-    from starflow_v.training.cache import build_cache
+    from starflow_v.training.data.cache import build_cache
 
     for line in build_cache(config, changes):
         typer.echo(line)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from starflow_v.cli.failures import Debug, reports_failures
-from starflow_v.cli.options import DtypeName
+from starflow_v.cli.common.failures import Debug, reports_failures
+from starflow_v.cli.common.options import DtypeName
 
 Checkpoint = Annotated[
     Path,

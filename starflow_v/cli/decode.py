@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from starflow_v.cli import options as opt
-from starflow_v.cli.failures import Debug, reports_failures
-from starflow_v.cli.loading import embedded_model, load_codec
-from starflow_v.cli.model_folder import read_model_folder
-from starflow_v.cli.names import LATENTS_SUFFIX
+from starflow_v.cli.common import options as opt
+from starflow_v.cli.common.failures import Debug, reports_failures
+from starflow_v.cli.common.loading import embedded_model, load_codec
+from starflow_v.cli.common.model_folder import read_model_folder
+from starflow_v.cli.common.names import LATENTS_SUFFIX
 
 Latents = Annotated[
     Path,

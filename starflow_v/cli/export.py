@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from starflow_v.cli.failures import Debug, reports_failures
+from starflow_v.cli.common.failures import Debug, reports_failures
 
 
 class Format(str, Enum):
@@ -64,7 +64,7 @@ def export(
 def export_as_released(model: Path, target: Path, *, is_pipeline: bool) -> Path:
     """Write the .pth; a training checkpoint becomes a pipeline first, in a temporary folder."""
     from starflow_v.checkpoints.export import export_folder, released_file
-    from starflow_v.cli.model_folder import read_model_folder
+    from starflow_v.cli.common.model_folder import read_model_folder
 
     target = released_file(target)
     if is_pipeline:

@@ -1,10 +1,10 @@
 """`starflow-v generate`: videos from prompts."""
 
-from starflow_v.cli import options as opt
-from starflow_v.cli.failures import Debug, reports_failures
-from starflow_v.cli.making import make
-from starflow_v.cli.shared_options import Making, takes_options
-from starflow_v.cli.tasks import Generate
+from starflow_v.cli.common import options as opt
+from starflow_v.cli.common.failures import Debug, reports_failures
+from starflow_v.cli.common.making import make
+from starflow_v.cli.common.shared_options import Making, takes_options
+from starflow_v.cli.common.tasks import Generate
 
 
 @reports_failures

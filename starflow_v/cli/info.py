@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from starflow_v.cli.description import as_text, describe_model
-from starflow_v.cli.failures import Debug, reports_failures
-from starflow_v.cli.loading import embedded_model
-from starflow_v.cli.model_folder import read_model_folder
+from starflow_v.cli.common.description import as_text, describe_model
+from starflow_v.cli.common.failures import Debug, reports_failures
+from starflow_v.cli.common.loading import embedded_model
+from starflow_v.cli.common.model_folder import read_model_folder
 
 Model = Annotated[
     Path | None,

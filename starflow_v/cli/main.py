@@ -51,7 +51,7 @@ app.command()(convert)
 
 
 def main() -> None:
-    """Runs the command line; see `starflow_v.cli.failures` for its exit codes."""
+    """Runs the command line; see `starflow_v.cli.common.failures` for its exit codes."""
     if sys.argv[1:] == ["--version"]:
         typer.echo(f"starflow-v {__version__}")
     else:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from starflow_v.cli.failures import Debug, reports_failures
-from starflow_v.cli.memory import cache_method
-from starflow_v.cli.options import CacheDtype, DtypeName
-from starflow_v.cli.options import Frames as FramesOption
-from starflow_v.cli.options import Guidance as GuidanceOption
+from starflow_v.cli.common.failures import Debug, reports_failures
+from starflow_v.cli.common.memory import cache_method
+from starflow_v.cli.common.options import CacheDtype, DtypeName
+from starflow_v.cli.common.options import Frames as FramesOption
+from starflow_v.cli.common.options import Guidance as GuidanceOption
 
 if TYPE_CHECKING:
     import torch

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from starflow_v.cli import options as opt
-from starflow_v.cli import scoring
-from starflow_v.cli.failures import Debug, reports_failures
-from starflow_v.cli.prompt_file import read_prompts
-from starflow_v.cli.scoring import plus_minus
+from starflow_v.cli.common import options as opt
+from starflow_v.cli.common import scoring
+from starflow_v.cli.common.failures import Debug, reports_failures
+from starflow_v.cli.common.prompt_file import read_prompts
+from starflow_v.cli.common.scoring import plus_minus
 
 if TYPE_CHECKING:
     from starflow_v.pipelines.scores import Ranking

@@ -10,17 +10,17 @@ from typing import Annotated
 
 import typer
 
-from starflow_v.cli import vbench as suite
-from starflow_v.cli.checks import check_places
-from starflow_v.cli.failures import Debug, reports_failures
-from starflow_v.cli.loading import embedded_model
-from starflow_v.cli.making import make_all
-from starflow_v.cli.model_folder import read_model_folder
-from starflow_v.cli.planning import Target
-from starflow_v.cli.processes import this_process
-from starflow_v.cli.record import hash_files
-from starflow_v.cli.shared_options import Making, takes_options
-from starflow_v.cli.tasks import Generate
+from starflow_v.cli.common import vbench as suite
+from starflow_v.cli.common.checks import check_places
+from starflow_v.cli.common.failures import Debug, reports_failures
+from starflow_v.cli.common.loading import embedded_model
+from starflow_v.cli.common.making import make_all
+from starflow_v.cli.common.model_folder import read_model_folder
+from starflow_v.cli.common.planning import Target
+from starflow_v.cli.common.processes import this_process
+from starflow_v.cli.common.record import hash_files
+from starflow_v.cli.common.shared_options import Making, takes_options
+from starflow_v.cli.common.tasks import Generate
 
 VBench = Annotated[
     Path,

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from starflow_v.cli import options as opt
-from starflow_v.cli import scoring
-from starflow_v.cli.failures import Debug, reports_failures
-from starflow_v.cli.scoring import Given, plus_minus
+from starflow_v.cli.common import options as opt
+from starflow_v.cli.common import scoring
+from starflow_v.cli.common.failures import Debug, reports_failures
+from starflow_v.cli.common.scoring import Given, plus_minus
 
 if TYPE_CHECKING:
     from starflow_v.pipelines.scores import Score

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from starflow_v.cli.failures import Debug, reports_failures
+from starflow_v.cli.common.failures import Debug, reports_failures
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, as in configs/.")]
 Overrides = Annotated[

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from starflow_v.cli.failures import Debug, reports_failures
+from starflow_v.cli.common.failures import Debug, reports_failures
 from starflow_v.cli.train import Config, Overrides, check_arguments, tell_end
 
 Noisy = Annotated[
@@ -25,7 +25,7 @@ def train_vae(
     changes = check_arguments(config, overrides)
     if noisy is not None:
         changes = [*noisy_decoder(noisy), *changes]
-    from starflow_v.training.codec import train_codec
+    from starflow_v.training.vae.codec import train_codec
 
     tell_end("VAE", train_codec(config, changes))
 

@@ -43,7 +43,8 @@ class SceneLatents:
         self._codec, self._seed, self._settings = codec, seed, settings
         self._clips, self._held_out = clips, held_out
         size = f"{settings.num_frames}x{settings.height}x{settings.width}"
-        self.fingerprint = f"scenes of seed {seed}, {size} at {settings.fps:g} fps"
+        weights = "".join(f", {shape} {it:g}" for shape, it in sorted(settings.shapes.items()))
+        self.fingerprint = f"scenes of seed {seed}, {size} at {settings.fps:g} fps{weights}"
 
     def shards(self, task: str) -> int:
         """How many shards a task has."""

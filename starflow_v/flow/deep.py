@@ -13,12 +13,13 @@ from starflow_v.flow.block import FlowBlock
 from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.order import TokenOrder
 from starflow_v.flow.patches import Grid
+from starflow_v.flow.positions import slot_positions
 from starflow_v.flow.predictor import BlockPredictor, GuidedPredictor, Predictor
 from starflow_v.flow.solver import Cost, Solver
 from starflow_v.flow.texts import Texts
 from starflow_v.flow.window import Window
 from starflow_v.nn.cache import AS_THEY_COME
-from starflow_v.nn.rope import Rotary, rotary, text_positions, video_positions
+from starflow_v.nn.rope import Rotary
 from starflow_v.nn.storage import CacheStorage
 
 
@@ -50,7 +51,7 @@ class DeepFlow(nn.Module):
     def forward(self, u: Tensor, text: Tensor | None, grid: Grid) -> tuple[Tensor, Tensor]:
         """u (B, T, N, C), text (B, L, E) -> z (B, T, N, C) and log |dz/du| (B, T, N)."""
         frames = u.shape[1]
-        slots = rearrange(self.order.to_slots(u), "b t n c -> b (t n) c")
+        slots = rearrange(self.order.to_slots(u, grid), "b t n c -> b (t n) c")
         group = grid.group(self.groups)
         params = self.block(
             slots[:, : slots.shape[1] - group],
@@ -62,7 +63,7 @@ class DeepFlow(nn.Module):
         shape = {"t": frames, "n": grid.tokens}
         z = rearrange(params.normalize(slots), "b (t n) c -> b t n c", **shape)
         log_det = rearrange(params.log_det(), "b (t n) -> b t n 1", **shape)
-        return self.order.to_raster(z), self.order.to_raster(log_det)[..., 0]
+        return self.order.to_raster(z, grid), self.order.to_raster(log_det, grid)[..., 0]
 
     def in_windows(
         self,
@@ -116,6 +117,7 @@ class DeepFlow(nn.Module):
     def solve_frames(
         self,
         noise: Iterable[Tensor],
+        grid: Grid,
         predictor: Predictor,
         solver: Solver,
         *,
@@ -127,6 +129,7 @@ class DeepFlow(nn.Module):
 
         Args:
             noise: frames of z after the prefix, (B, N, C) each.
+            grid: their tokens.
             predictor: fresh, with room for the window, or for all frames if they are fewer.
             solver: how a frame is solved.
             prefix: known frames of u, (B, P, N, C), that come first and are not yielded.
@@ -143,7 +146,7 @@ class DeepFlow(nn.Module):
         if len(held) < len(known):
             predictor.restart(unread)
             unread = None
-        cost = self._commit(predictor, held)
+        cost = self._commit(predictor, held, grid)
         inside = len(held)
         last = known[-1] if known else None
         for z in noise:
@@ -151,11 +154,11 @@ class DeepFlow(nn.Module):
                 predictor.restart(unread)
                 unread = None
                 carried = _carried(window, history)
-                cost += self._commit(predictor, carried)
+                cost += self._commit(predictor, carried, grid)
                 inside = len(carried)
-            guess = None if last is None else self.order.to_slots(last)
-            slots, spent = solver.solve(predictor, self.order.to_slots(z), guess=guess)
-            last = self.order.to_raster(slots)
+            guess = None if last is None else self.order.to_slots(last, grid)
+            slots, spent = solver.solve(predictor, self.order.to_slots(z, grid), guess=guess)
+            last = self.order.to_raster(slots, grid)
             history.append(last)
             inside += 1
             yield last, cost + spent
@@ -164,6 +167,7 @@ class DeepFlow(nn.Module):
     def normalize_frames(
         self,
         u: Tensor,
+        grid: Grid,
         predictor: Predictor,
         *,
         window: Window | None = None,
@@ -180,8 +184,9 @@ class DeepFlow(nn.Module):
         while start < len(frames):
             room = len(frames) if window is None else window.frames - len(carried)
             fresh = frames[start : start + room]
-            self._commit(predictor, carried)
-            slots = rearrange(self.order.to_slots(torch.stack(fresh, 1)), "b t n c -> b (t n) c")
+            self._commit(predictor, carried, grid)
+            ordered = self.order.to_slots(torch.stack(fresh, dim=1), grid)
+            slots = rearrange(ordered, "b t n c -> b (t n) c")
             z = predictor.propose(slots).normalize(slots)
             parts.append(rearrange(z, "b (t n) c -> b t n c", t=len(fresh)))
             start += len(fresh)
@@ -189,13 +194,13 @@ class DeepFlow(nn.Module):
                 carried = _carried(window, frames[max(start - window.overlap, 0) : start])
                 predictor.restart(unread)
                 unread = None
-        return self.order.to_raster(torch.cat(parts, dim=1))
+        return self.order.to_raster(torch.cat(parts, dim=1), grid)
 
-    def _commit(self, predictor: Predictor, frames: list[Tensor]) -> Cost:
+    def _commit(self, predictor: Predictor, frames: list[Tensor], grid: Grid) -> Cost:
         """Settle known frames, all in one evaluation."""
         if not frames:
             return Cost()
-        slots = torch.cat([self.order.to_slots(frame) for frame in frames], dim=1)
+        slots = torch.cat([self.order.to_slots(frame, grid) for frame in frames], dim=1)
         predictor.propose(slots)
         predictor.commit(slots)
         return Cost(evaluations=1, tokens=slots.shape[1])
@@ -203,11 +208,16 @@ class DeepFlow(nn.Module):
     def _positions(
         self, frames: int, text: Tensor | None, grid: Grid, device: torch.device
     ) -> Rotary:
-        positions = video_positions(frames, *grid, reference=self.reference)
-        if text is not None:
-            words = text_positions(text.shape[1], reference=self.reference)
-            positions = torch.cat((words, positions))
-        return rotary(positions.to(device), self.block.head_dim)
+        return slot_positions(
+            self.order,
+            grid,
+            head_dim=self.block.head_dim,
+            reference=self.reference,
+            device=device,
+            frames=frames,
+            group=grid.group(self.groups),
+            text=0 if text is None else text.shape[1],
+        )
 
 
 def _in_window(known: list[Tensor], window: Window) -> list[Tensor]:

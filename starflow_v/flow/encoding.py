@@ -46,5 +46,5 @@ def noise_of(
         guidance=guidance,
     )
     again = None if restart is None else restart.for_predictor(guidance)
-    z = flow.deep.normalize_frames(u, predictor, window=window, restart_text=again)
+    z = flow.deep.normalize_frames(u, grid, predictor, window=window, restart_text=again)
     return flow.to_latents(z, grid)

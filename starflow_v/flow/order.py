@@ -1,45 +1,119 @@
-"""In which order a block runs through the tokens of a frame. Frames are never reordered."""
+"""In which order a block runs through the tokens of a frame. Frames are never reordered.
+
+The released models run in raster order, forwards and backwards in turn. Neighbours follow each
+other there, so each token hangs on the one before it and a sweep of Jacobi's method settles few of
+them. From coarse to fine, a token is predicted when a sparser grid of places all around it stands
+already; those of one level hardly depend on each other, and a few sweeps settle them all.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
+import torch
 from torch import Tensor
+
+from starflow_v.flow.patches import Grid
 
 
 class TokenOrder(Protocol):
     """A permutation of the tokens of a frame, between raster order and a block's slots."""
 
-    def to_slots(self, tokens: Tensor) -> Tensor:
+    def to_slots(self, tokens: Tensor, grid: Grid) -> Tensor:
         """(..., N, C) in raster order -> in the order of the block."""
 
-    def to_raster(self, tokens: Tensor) -> Tensor:
+    def to_raster(self, tokens: Tensor, grid: Grid) -> Tensor:
         """The inverse of `to_slots`."""
+
+    def places(self, grid: Grid) -> Tensor | None:
+        """The raster place of the token in each slot, (N,), if rotary positions shall tell the
+        places of tokens; `None`: positions are the slots' own (the released models')."""
 
 
 @dataclass(frozen=True)
 class Raster:
     """Row by row from the top left."""
 
-    def to_slots(self, tokens: Tensor) -> Tensor:
+    def to_slots(self, tokens: Tensor, grid: Grid) -> Tensor:
         return tokens
 
-    def to_raster(self, tokens: Tensor) -> Tensor:
+    def to_raster(self, tokens: Tensor, grid: Grid) -> Tensor:
         return tokens
+
+    def places(self, grid: Grid) -> None:
+        return None
 
 
 @dataclass(frozen=True)
 class Reversed:
     """Row by row from the bottom right."""
 
-    def to_slots(self, tokens: Tensor) -> Tensor:
+    def to_slots(self, tokens: Tensor, grid: Grid) -> Tensor:
         return tokens.flip(-2)
 
-    def to_raster(self, tokens: Tensor) -> Tensor:
+    def to_raster(self, tokens: Tensor, grid: Grid) -> Tensor:
         return tokens.flip(-2)
 
+    def places(self, grid: Grid) -> None:
+        return None
 
-def alternating(index: int) -> TokenOrder:
-    """The order of block `index`, counted from the data: reversed, raster, reversed, ..."""
-    return Raster() if index % 2 else Reversed()
+
+@dataclass(frozen=True)
+class CoarseToFine:
+    """Grids of half the spacing one after the other, each without the places that stand already.
+
+    A level is the centres of the squares of the grid before it, then the middles of their sides
+    (between rows, between columns); row by row inside each. The slots of 4x4 tokens:
+
+         0 12  3 13
+         8  4  9  5
+         2 14  1 15
+        10  6 11  7
+
+    Args:
+        turned: by 180 degrees, so that alternate blocks begin in other places.
+    """
+
+    turned: bool = False
+
+    def to_slots(self, tokens: Tensor, grid: Grid) -> Tensor:
+        return tokens[..., self.places(grid).to(tokens.device), :]
+
+    def to_raster(self, tokens: Tensor, grid: Grid) -> Tensor:
+        return tokens[..., self.places(grid).argsort().to(tokens.device), :]
+
+    def places(self, grid: Grid) -> Tensor:
+        places = torch.tensor(_coarse_to_fine(*grid))
+        return grid.tokens - 1 - places if self.turned else places
+
+
+@lru_cache
+def _coarse_to_fine(rows: int, columns: int) -> tuple[int, ...]:
+    """Raster places, (rows·columns,), from the coarsest grid to the finest."""
+    spacing = 1 << (max(rows, columns) - 1).bit_length()
+
+    def level(place: int) -> tuple[int, int, int]:
+        row, column = divmod(place, columns)
+        step = spacing
+        while row % step or column % step:
+            step //= 2
+        on_rows, on_columns = row % (2 * step) == 0, column % (2 * step) == 0
+        return -step, on_rows + on_columns, on_rows
+
+    return tuple(sorted(range(rows * columns), key=level))
+
+
+ORDERS = ("raster", "coarse_to_fine")
+"""Names of orders in a model's configuration."""
+
+
+def order_of(name: str, index: int) -> TokenOrder:
+    """The order of block `index`, counted from the data: every other block begins at the other
+    end, the first one at the end of the frame."""
+    if name == "raster":
+        return Raster() if index % 2 else Reversed()
+    if name == "coarse_to_fine":
+        return CoarseToFine(turned=index % 2 == 0)
+    raise ValueError(f"order {name!r} is not known: choose from {', '.join(ORDERS)}")

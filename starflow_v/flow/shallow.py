@@ -9,16 +9,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 
 from starflow_v.flow.block import FlowBlock
 from starflow_v.flow.order import TokenOrder
 from starflow_v.flow.patches import Grid
+from starflow_v.flow.positions import slot_positions
 from starflow_v.flow.predictor import BlockPredictor
 from starflow_v.flow.solver import Cost, Solver
 from starflow_v.nn.cache import AS_THEY_COME
-from starflow_v.nn.rope import Rotary, rotary, video_positions
+from starflow_v.nn.rope import Rotary
 from starflow_v.nn.storage import CacheStorage
 
 
@@ -63,15 +65,15 @@ class ShallowFlow(nn.Module):
         log_det = tokens.new_zeros(tokens.shape[:2])
         group = grid.group(self.groups)
         for block, order in self._steps():
-            slots = order.to_slots(tokens)
+            slots = order.to_slots(tokens, grid)
             params = block(
                 slots[:, : grid.tokens - group],
-                self._positions(block, grid, tokens),
+                self._positions(block, order, grid, tokens.device),
                 count=grid.tokens,
                 group=group,
             ).to(tokens.device)
-            tokens = order.to_raster(params.normalize(slots))
-            log_det = log_det + order.to_raster(params.log_det()[..., None])[..., 0]
+            tokens = order.to_raster(params.normalize(slots), grid)
+            log_det = log_det + order.to_raster(params.log_det()[..., None], grid)[..., 0]
             if made is not None:
                 made.append(tokens.unflatten(0, x.shape[:2]))
         return tokens.unflatten(0, x.shape[:2]), log_det.unflatten(0, x.shape[:2])
@@ -84,12 +86,12 @@ class ShallowFlow(nn.Module):
         for block, order in reversed(self._steps()):
             predictor = BlockPredictor(
                 block,
-                self._positions(block, grid, tokens),
+                self._positions(block, order, grid, tokens.device),
                 group=grid.group(self.groups),
                 storage=self.storage,
             )
-            slots, spent = solver.solve(predictor, order.to_slots(tokens))
-            tokens = order.to_raster(slots)
+            slots, spent = solver.solve(predictor, order.to_slots(tokens, grid))
+            tokens = order.to_raster(slots, grid)
             cost += spent
         cost = replace(cost, tokens=cost.tokens * frames)
         return rearrange(tokens, "(b t) n c -> b t n c", t=frames), cost
@@ -98,6 +100,14 @@ class ShallowFlow(nn.Module):
         """The blocks and their orders, from the data towards the noise."""
         return list(zip(cast(Sequence[FlowBlock], self.blocks), self.orders, strict=True))
 
-    def _positions(self, block: FlowBlock, grid: Grid, like: Tensor) -> Rotary:
-        positions = video_positions(1, *grid, reference=self.reference)
-        return rotary(positions.to(like.device), block.head_dim)
+    def _positions(
+        self, block: FlowBlock, order: TokenOrder, grid: Grid, device: torch.device
+    ) -> Rotary:
+        return slot_positions(
+            order,
+            grid,
+            head_dim=block.head_dim,
+            reference=self.reference,
+            device=device,
+            group=grid.group(self.groups),
+        )

@@ -25,7 +25,7 @@ from starflow_v.flow.checks import check_prefix, check_text
 from starflow_v.flow.deep import DeepFlow
 from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.likelihood import token_log_prob
-from starflow_v.flow.order import alternating
+from starflow_v.flow.order import order_of
 from starflow_v.flow.outputs import FlowOutput, Solution
 from starflow_v.flow.patches import Grid, patch_grid, patchify, unpatchify
 from starflow_v.flow.shallow import ShallowFlow
@@ -52,6 +52,9 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         soft_clip: limit of the raw affine parameters.
         shallow_groups: groups per frame of the shallow blocks (2: a coupling layer), or `None`.
         deep_groups: groups per frame of the deep block (1: frame-causal), or `None`.
+        shallow_order: in which order the shallow blocks run through a frame, "raster" or
+            "coarse_to_fine"; every other block begins at the other end.
+        deep_order: the same of the deep block.
     """
 
     _supports_gradient_checkpointing = True
@@ -76,6 +79,8 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         soft_clip: float = 4.0,
         shallow_groups: int | None = None,
         deep_groups: int | None = None,
+        shallow_order: str = "raster",
+        deep_order: str = "raster",
     ) -> None:
         super().__init__()
         channels = in_channels * patch_size**2
@@ -84,7 +89,7 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
                 FlowBlock(channels, shallow_width, layers=n, head_dim=head_dim, limit=soft_clip)
                 for n in shallow_layers
             ],
-            [alternating(index) for index in range(len(shallow_layers))],
+            [order_of(shallow_order, index) for index in range(len(shallow_layers))],
             groups=shallow_groups,
             reference=reference_size,
         )
@@ -96,7 +101,7 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
             text_dim=text_dim,
             limit=soft_clip,
         )
-        order = alternating(len(shallow_layers))
+        order = order_of(deep_order, len(shallow_layers))
         self.deep = DeepFlow(deep, order, groups=deep_groups, reference=reference_size)
 
     @property
@@ -283,7 +288,7 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
             again = restart.for_predictor(guidance)
         tokens = (self.to_tokens(z)[:, 0] for z in chain([first], stream))
         for u, cost in self.deep.solve_frames(
-            tokens, predictor, solver, prefix=known, window=window, restart_text=again
+            tokens, grid, predictor, solver, prefix=known, window=window, restart_text=again
         ):
             yield self.to_latents(u[:, None], grid), cost
 

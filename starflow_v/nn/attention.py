@@ -100,7 +100,7 @@ class InnerAttention(nn.Module):
         cache: LayerCache | None = None,
     ) -> Tensor:
         """q, k, v (B, heads, S, d) -> (B, heads, S, d)."""
-        q, k = rotary.rotate(q), rotary.rotate(k)
+        q, k = rotary.rotate(q), rotary.rotate_keys(k)
         if cache is not None:
             k, v = cache.extend(k, v)
         return attend(q, k.to(q.dtype), v.to(q.dtype), mask)

@@ -9,6 +9,8 @@ Rows and columns are divided by the side of a square of the same area and multip
 `reference` size R, so that a model meets the same range of positions at every resolution.
 Time is the index of the frame in the window; text has row = column = 0 and time l/L · R.
 Positions belong to *slots* of the sequence: a block that reorders its tokens keeps its positions.
+A slot reads one token and predicts a later one. Where their places are told apart, queries turn
+with the place of the token that is predicted, keys with that of the token that is read.
 """
 
 from __future__ import annotations
@@ -25,22 +27,30 @@ BASE = 10_000.0
 
 
 class Rotary(NamedTuple):
-    """exp(i · angle) of each slot's pairs, (S, d/2), complex."""
+    """exp(i · angle) of each slot's pairs, (S, d/2), complex; `keys`: those of keys, if others."""
 
     turn: Tensor
+    keys: Tensor | None = None
 
     def slots(self, start: int, stop: int) -> Rotary:
         """The table of the slots start .. stop-1."""
-        return Rotary(self.turn[start:stop])
+        keys = None if self.keys is None else self.keys[start:stop]
+        return Rotary(self.turn[start:stop], keys)
 
-    def rotate(self, x: Tensor) -> Tensor:
-        """Turn each interleaved pair (2k, 2k+1) of x (B, heads, S, d) by its slot's angle.
+    def rotate(self, queries: Tensor) -> Tensor:
+        """Turn each interleaved pair (2k, 2k+1) of x (B, heads, S, d) by its slot's angle."""
+        return _rotate(queries, self.turn)
 
-        A pair is a complex number: one product, in float32 or better.
-        """
-        pairs = torch.view_as_complex(widen(x).unflatten(-1, (-1, 2)))
-        turned = torch.view_as_real(pairs * self.turn.to(pairs.dtype))
-        return turned.flatten(-2).to(x.dtype)
+    def rotate_keys(self, keys: Tensor) -> Tensor:
+        """The same for keys."""
+        return _rotate(keys, self.turn if self.keys is None else self.keys)
+
+
+def _rotate(x: Tensor, turn: Tensor) -> Tensor:
+    """A pair is a complex number: one product, in float32 or better."""
+    pairs = torch.view_as_complex(widen(x).unflatten(-1, (-1, 2)))
+    turned = torch.view_as_real(pairs * turn.to(pairs.dtype))
+    return turned.flatten(-2).to(x.dtype)
 
 
 def video_positions(frames: int, rows: int, columns: int, *, reference: float) -> Tensor:
@@ -71,8 +81,15 @@ def space_pairs(head_dim: int) -> int:
     return pairs
 
 
-def rotary(positions: Tensor, head_dim: int) -> Rotary:
-    """The table of the given positions (S, 3) for heads of width `head_dim`."""
+def rotary(positions: Tensor, head_dim: int, keys: Tensor | None = None) -> Rotary:
+    """The table of the given positions (S, 3) for heads of width `head_dim`.
+
+    `keys`: positions (S, 3) of the tokens that the slots read, where queries have others.
+    """
+    return Rotary(_turn(positions, head_dim), None if keys is None else _turn(keys, head_dim))
+
+
+def _turn(positions: Tensor, head_dim: int) -> Tensor:
     row, column, time = positions.unbind(-1)
     space = _frequencies(space_pairs(head_dim), positions.device)
     angles = torch.cat(
@@ -83,7 +100,7 @@ def rotary(positions: Tensor, head_dim: int) -> Rotary:
         ),
         dim=-1,
     )
-    return Rotary(torch.polar(torch.ones_like(angles), angles))
+    return torch.polar(torch.ones_like(angles), angles)
 
 
 def _frequencies(count: int, device: torch.device) -> Tensor:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from starflow_v.config import from_dictionary
-from starflow_v.training.codec import CodecRecipe
-from starflow_v.training.codec_settings import CodecSettings
 from starflow_v.training.engine.checkpoint import load_checkpoint
 from starflow_v.training.engine.trainer import Trainer
 from starflow_v.training.flow import recipe_of
 from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.matching import MatchingRecipe
 from starflow_v.training.matching_settings import OBJECTIVE, MatchingSettings
+from starflow_v.training.vae.codec import CodecRecipe
+from starflow_v.training.vae.settings import CodecSettings
 
 
 def export_checkpoint(checkpoint: Path, folder: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from starflow_v.config import one_of
-from starflow_v.training.data_settings import (
+from starflow_v.training.data.settings import (
     DataSettings,
     DigitData,
     FolderData,
@@ -29,6 +29,9 @@ class FlowShape:
     reference_size: float = 4.0
     shallow_groups: int | None = None
     deep_groups: int | None = None
+    shallow_order: str = "raster"
+    """raster, or coarse_to_fine, which parallel solvers settle in fewer sweeps."""
+    deep_order: str = "raster"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from starflow_v.text import (
     wrap_caption,
 )
 from starflow_v.text.pretrained import load_text_encoder, text_width
-from starflow_v.training.flow_data import FlowData, on_accelerator
+from starflow_v.training.data.flow_data import FlowData, on_accelerator
 from starflow_v.training.flow_settings import LatentSettings
 
 PART = "text_encoder"

@@ -14,10 +14,10 @@ from torch.optim import AdamW, Optimizer
 from starflow_v.data.latent_cache import LatentBatch, LatentCache
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
 from starflow_v.text import wrap_caption
-from starflow_v.training.data_sources import open_data
+from starflow_v.training.data.flow_data import load_codec
+from starflow_v.training.data.sources import open_data
 from starflow_v.training.engine.muon import Muon
 from starflow_v.training.engine.recipe import Part, Share
-from starflow_v.training.flow_data import load_codec
 from starflow_v.training.flow_settings import LatentSettings
 from starflow_v.training.flow_text import FlowText, open_text
 

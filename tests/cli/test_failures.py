@@ -8,8 +8,8 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from starflow_v.cli.failures import CommandError, Debug, reports_failures
-from starflow_v.cli.model_folder import read_model_folder
+from starflow_v.cli.common.failures import CommandError, Debug, reports_failures
+from starflow_v.cli.common.model_folder import read_model_folder
 
 
 def run(error: BaseException, *arguments: str) -> tuple[int, str]:

@@ -12,9 +12,9 @@ import torch
 from typer.testing import CliRunner, Result
 
 from starflow_v import JacobiSolver, StarFlowVPipeline
+from starflow_v.cli.common.model_folder import ModelFolder
+from starflow_v.cli.common.record import hash_files
 from starflow_v.cli.main import app
-from starflow_v.cli.model_folder import ModelFolder
-from starflow_v.cli.record import hash_files
 from starflow_v.data.video_io import VideoWriter, read_image, read_video
 
 PROMPTS = "a red circle\n# a comment\n\na blue circle moves right\na big red circle\n"
@@ -227,7 +227,7 @@ def test_a_model_is_hashed_once(
         hashed.append(model.path)
         return hash_files(model)
 
-    monkeypatch.setattr("starflow_v.cli.making.hash_files", spy)
+    monkeypatch.setattr("starflow_v.cli.common.making.hash_files", spy)
     again = generate("--from", video.with_suffix(".json"), "-o", tmp_path / "again.mp4")
     assert again.exit_code == 0 and len(hashed) == 1
 

@@ -6,9 +6,9 @@ from diffusers import AutoencoderKL, AutoencoderKLWan
 from typer.testing import CliRunner
 
 from starflow_v import StarFlowVPipeline
-from starflow_v.cli.description import spatial_factor
+from starflow_v.cli.common.description import spatial_factor
+from starflow_v.cli.common.model_folder import Component
 from starflow_v.cli.main import app
-from starflow_v.cli.model_folder import Component
 from starflow_v.vae import codec_for
 
 

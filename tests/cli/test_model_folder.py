@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from starflow_v.cli.model_folder import BrokenModelError, read_model_folder
+from starflow_v.cli.common.model_folder import BrokenModelError, read_model_folder
 
 
 def test_parts_are_counted_from_headers(model: Path) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from starflow_v.cli.names import clip_name, record_path, slug
+from starflow_v.cli.common.names import clip_name, record_path, slug
 
 WILD = [
     "../../etc/passwd",

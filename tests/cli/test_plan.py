@@ -5,10 +5,10 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from starflow_v.cli import memory
+from starflow_v.cli.common import memory
+from starflow_v.cli.common.model_folder import read_model_folder
+from starflow_v.cli.common.settings import Wishes
 from starflow_v.cli.main import app
-from starflow_v.cli.model_folder import read_model_folder
-from starflow_v.cli.settings import Wishes
 
 CONFIG = Path(__file__).parents[2] / "configs" / "starflow_v_7b_480p.yaml"
 

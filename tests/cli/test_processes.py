@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from starflow_v.cli.common.processes import Process, this_process
 from starflow_v.cli.main import app
-from starflow_v.cli.processes import Process, this_process
 from starflow_v.data.video_io import read_video
 
 PROMPTS = ["a red circle", "a big red circle", "a circle moves right", "red", "blue background"]

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from starflow_v.cli.prompt_file import LONGEST_LINE, read_prompts
+from starflow_v.cli.common.prompt_file import LONGEST_LINE, read_prompts
 
 
 def written(folder: Path, content: bytes) -> Path:

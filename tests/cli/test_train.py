@@ -8,12 +8,12 @@ from typer.testing import CliRunner
 
 from starflow_v.cli.main import app
 from starflow_v.config import load_config
-from starflow_v.training.codec_settings import CodecSettings
 from starflow_v.training.flow_settings import FlowSettings
+from starflow_v.training.vae.settings import CodecSettings
 
 COMMANDS = {
     "train": ("starflow_v.training.objective", "train_model"),
-    "train-vae": ("starflow_v.training.codec", "train_codec"),
+    "train-vae": ("starflow_v.training.vae.codec", "train_codec"),
 }
 
 

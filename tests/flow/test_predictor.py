@@ -21,7 +21,7 @@ def u(case: SimpleNamespace) -> Tensor:
     flow = case.flow
     with torch.no_grad():
         tokens, _ = flow.shallow(flow.to_tokens(case.x), flow.grid(case.x))
-    return flow.deep.order.to_slots(tokens).flatten(1, 2)
+    return flow.deep.order.to_slots(tokens, flow.grid(case.x)).flatten(1, 2)
 
 
 def deep_predictor(
@@ -40,7 +40,7 @@ def deep_predictor(
 def noise_of(case: SimpleNamespace) -> Tensor:
     """z in the order of the deep block's slots."""
     tokens = case.flow.to_tokens(case.z)
-    return case.flow.deep.order.to_slots(tokens).flatten(1, 2)
+    return case.flow.deep.order.to_slots(tokens, case.flow.grid(case.z)).flatten(1, 2)
 
 
 def propose_and_commit(predictor: Predictor, u: Tensor, sizes: list[int]) -> AffineParams:

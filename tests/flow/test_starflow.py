@@ -81,10 +81,10 @@ def test_within_a_frame_the_deep_block_heeds_earlier_groups_only(case: SimpleNam
     u = flow.to_tokens(case.x)
     z, _ = flow.deep(u, case.text, grid)
     for slot in range(case.tokens):
-        changed = flow.deep.order.to_slots(u).clone()
+        changed = flow.deep.order.to_slots(u, grid).clone()
         changed[:, 1, slot] += 1
-        moved = flow.deep(flow.deep.order.to_raster(changed), case.text, grid)[0] - z
-        moved = flow.deep.order.to_slots(moved)[:, 1].abs().amax(-1) > 1e-12
+        moved = flow.deep(flow.deep.order.to_raster(changed, grid), case.text, grid)[0] - z
+        moved = flow.deep.order.to_slots(moved, grid)[:, 1].abs().amax(-1) > 1e-12
         group = slot * groups // case.tokens
         expected = [j * groups // case.tokens > group or j == slot for j in range(case.tokens)]
         assert moved.tolist() == [expected] * len(moved)

@@ -13,18 +13,18 @@ from diffusers import AutoencoderKLWan
 from starflow_v.cli.train_vae import noisy_decoder
 from starflow_v.config import load_config
 from starflow_v.data.scenes import SceneStream
-from starflow_v.training.autoencoder import Autoencoder, AutoencoderSettings, latent_statistics
-from starflow_v.training.clips import HARD_SHAPES, held_out_clips, sample_hard
-from starflow_v.training.codec import CodecRecipe, train_codec
-from starflow_v.training.codec_settings import CodecSettings
 from starflow_v.training.engine.recipe import Share
 from starflow_v.training.export import export_checkpoint
-from starflow_v.training.reconstruction import (
+from starflow_v.training.vae.autoencoder import Autoencoder, AutoencoderSettings, latent_statistics
+from starflow_v.training.vae.clips import HARD_SHAPES, held_out_clips, sample_hard
+from starflow_v.training.vae.codec import CodecRecipe, train_codec
+from starflow_v.training.vae.reconstruction import (
     detail_mask,
     psnr,
     pyramid_loss,
     reconstruction_loss,
 )
+from starflow_v.training.vae.settings import CodecSettings
 from starflow_v.vae import codec_for
 
 CONFIG = Path(__file__).parents[2] / "configs/embedded_vae.yaml"

@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 
 from starflow_v.config import load_config
 from starflow_v.data.buckets import Bucket, Size
-from starflow_v.training.data_settings import FolderData
-from starflow_v.training.data_sources import open_data
-from starflow_v.training.file_data import FileFlowData
-from starflow_v.training.flow_data import load_codec
+from starflow_v.training.data.files import FileFlowData
+from starflow_v.training.data.flow_data import load_codec
+from starflow_v.training.data.settings import FolderData
+from starflow_v.training.data.sources import open_data
 from starflow_v.training.flow_settings import FlowSettings
 from tests.training.files import make_run, write_metadata
 

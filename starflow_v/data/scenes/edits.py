@@ -152,10 +152,10 @@ def add(rng: np.random.Generator, settings: SceneSettings) -> Edit:
     before = sample_scene(rng, replace(settings, two_objects=0.0))
     if rng.uniform() < 0.3:
         before = replace(before, objects=())
-        thing = sample_object(rng, before.background, duration=settings.duration)
+        thing = sample_object(rng, before.background, settings)
         after = replace(before, objects=(thing,))
     else:
-        after = add_object(rng, before, duration=settings.duration)
+        after = add_object(rng, before, settings)
     words = Chooser(rng)
     new = article(describe_object(words, after.objects[-1], with_size=words.flip(0.7)))
     finite, participle = describe_motion(words, after.objects[-1])

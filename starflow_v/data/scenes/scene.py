@@ -4,7 +4,7 @@ A scene knows nothing of pixels, frames or frame rates; `render` turns any stret
 clip.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -69,8 +69,15 @@ class SceneSettings:
     """Probability of a striped background."""
     duration: float = 2.0
     """Seconds in which a motion is plainly seen and nothing leaves the picture."""
+    shapes: dict[str, float] = field(default_factory=dict)
+    """Shape -> how often it is drawn, relative to the others; 1 for those that are left out."""
 
     def __post_init__(self) -> None:
+        unknown = sorted(self.shapes.keys() - set(SHAPES))
+        if unknown:
+            raise ValueError(f"shapes {unknown} are not known: choose from {', '.join(SHAPES)}")
+        if min(self.shape_shares) < 0 or sum(self.shape_shares) <= 0:
+            raise ValueError(f"shapes {self.shapes}: none may be negative, one must be above 0")
         if not 0 <= self.two_objects <= 1:
             raise ValueError(f"two_objects is {self.two_objects}: a probability is from 0 to 1")
         if min(self.gradient, self.striped) < 0 or self.gradient + self.striped > 1:
@@ -81,6 +88,11 @@ class SceneSettings:
         if self.duration <= 0:
             raise ValueError(f"duration is {self.duration} s: give the length of a clip, above 0")
 
+    @property
+    def shape_shares(self) -> list[float]:
+        """How often each of `SHAPES` is drawn, relative to the others."""
+        return [float(self.shapes.get(shape, 1.0)) for shape in SHAPES]
+
 
 DEFAULTS = SceneSettings()
 
@@ -88,10 +100,10 @@ DEFAULTS = SceneSettings()
 def sample_scene(rng: np.random.Generator, settings: SceneSettings = DEFAULTS) -> Scene:
     """A random scene; attributes are independent and uniform, but for what would not be seen."""
     background = sample_background(rng, settings)
-    first = sample_object(rng, background, duration=settings.duration)
+    first = sample_object(rng, background, settings)
     if rng.uniform() >= settings.two_objects:
         return Scene(background, (first,))
-    return add_object(rng, Scene(background, (first,)), duration=settings.duration)
+    return add_object(rng, Scene(background, (first,)), settings)
 
 
 def sample_background(rng: np.random.Generator, settings: SceneSettings) -> Background:
@@ -107,22 +119,32 @@ def sample_background(rng: np.random.Generator, settings: SceneSettings) -> Back
 def sample_object(
     rng: np.random.Generator,
     background: Background,
+    settings: SceneSettings = DEFAULTS,
     *,
-    duration: float = 2.0,
     avoid: tuple[str, ...] = (),
 ) -> SceneObject:
     """An object that stands out from the background and has none of the colours in `avoid`."""
     colors = [c for c in OBJECT_COLORS if contrasts(c, background.color) and c not in avoid]
-    shape, color = str(rng.choice(SHAPES)), str(rng.choice(colors))
+    shape, color = _draw_shape(rng, settings), str(rng.choice(colors))
     size, motion = str(rng.choice(list(RADII))), str(rng.choice(MOTIONS))
     radius = float(rng.uniform(*RADII[size]))
-    trajectory = sample_trajectory(rng, motion, reach=radius * REACH[shape], duration=duration)
+    trajectory = sample_trajectory(
+        rng, motion, reach=radius * REACH[shape], duration=settings.duration
+    )
     return SceneObject(shape, color, size, motion, radius, trajectory)
 
 
-def add_object(rng: np.random.Generator, scene: Scene, *, duration: float = 2.0) -> Scene:
+def _draw_shape(rng: np.random.Generator, settings: SceneSettings) -> str:
+    """Without weights another way of drawing, so that streams stay what they were."""
+    if not settings.shapes:
+        return str(rng.choice(SHAPES))
+    shares = np.asarray(settings.shape_shares)
+    return str(rng.choice(SHAPES, p=shares / shares.sum()))
+
+
+def add_object(rng: np.random.Generator, scene: Scene, settings: SceneSettings = DEFAULTS) -> Scene:
     """The scene with one more object of another colour, off the others' ways if there is room."""
-    times = np.linspace(0, duration, 9)
+    times = np.linspace(0, settings.duration, 9)
     avoid = tuple(thing.color for thing in scene.objects)
 
     def clearance(candidate: SceneObject) -> float:
@@ -133,7 +155,5 @@ def add_object(rng: np.random.Generator, scene: Scene, *, duration: float = 2.0)
             for thing in scene.objects
         )  # fmt: skip
 
-    candidates = [
-        sample_object(rng, scene.background, duration=duration, avoid=avoid) for _ in range(8)
-    ]
+    candidates = [sample_object(rng, scene.background, settings, avoid=avoid) for _ in range(8)]
     return Scene(scene.background, (*scene.objects, max(candidates, key=clearance)))

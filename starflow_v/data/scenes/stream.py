@@ -58,6 +58,8 @@ class StreamSettings:
     """Probability of a second object."""
     gradient: float = 0.3
     """Probability of a gradient as background."""
+    shapes: dict[str, float] = field(default_factory=dict)
+    """Shape -> how often it is drawn, relative to the others; 1 for those that are left out."""
 
     @property
     def duration(self) -> float:
@@ -68,7 +70,10 @@ class StreamSettings:
     def scenes(self) -> SceneSettings:
         """The scenes that suit clips of this length."""
         return SceneSettings(
-            two_objects=self.two_objects, gradient=self.gradient, duration=self.duration
+            two_objects=self.two_objects,
+            gradient=self.gradient,
+            duration=self.duration,
+            shapes=self.shapes,
         )
 
 

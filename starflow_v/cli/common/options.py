@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from starflow_v.cli.settings import JACOBI_BLOCK, JACOBI_TOLERANCE
+from starflow_v.cli.common.settings import JACOBI_BLOCK, JACOBI_TOLERANCE
 
 
 class SolverName(str, Enum):

@@ -10,17 +10,17 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from starflow_v.cli.given import GivenFile
-from starflow_v.cli.names import record_path
-from starflow_v.cli.planning import Target
-from starflow_v.cli.record import Record, versions, write_record
-from starflow_v.cli.settings import Settings, make_solver
-from starflow_v.cli.tasks import Start
+from starflow_v.cli.common.given import GivenFile
+from starflow_v.cli.common.names import record_path
+from starflow_v.cli.common.planning import Target
+from starflow_v.cli.common.record import Record, versions, write_record
+from starflow_v.cli.common.settings import Settings, make_solver
+from starflow_v.cli.common.tasks import Start
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from starflow_v.cli.comparison import Comparison
+    from starflow_v.cli.common.comparison import Comparison
     from starflow_v.data.video_io import VideoWriter
 
 
@@ -121,7 +121,7 @@ def _open(video: Path, start: Start, settings: Settings, overwrite: bool) -> Vid
 def _compare(
     video: Path, start: Start, settings: Settings, total: int, overwrite: bool
 ) -> AbstractContextManager[Comparison]:
-    from starflow_v.cli.comparison import open_comparison
+    from starflow_v.cli.common.comparison import open_comparison
 
     assert start.reference is not None, "only commands with something given can compare"
     return open_comparison(

@@ -9,25 +9,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from starflow_v.cli.checks import check_places, check_wishes
-from starflow_v.cli.clips import Source, make_batch
-from starflow_v.cli.given import describe_files, unchanged_files
-from starflow_v.cli.loading import embedded_model, find_device, load_pipeline
-from starflow_v.cli.memory import check_memory
-from starflow_v.cli.model_folder import ModelFolder, read_model_folder
-from starflow_v.cli.planning import Batches, plan_batches, plan_repeat, refuse_taken
-from starflow_v.cli.processes import check_seed, this_process
-from starflow_v.cli.record import (
+from starflow_v.cli.common.checks import check_places, check_wishes
+from starflow_v.cli.common.clips import Source, make_batch
+from starflow_v.cli.common.given import describe_files, unchanged_files
+from starflow_v.cli.common.loading import embedded_model, find_device, load_pipeline
+from starflow_v.cli.common.memory import check_memory
+from starflow_v.cli.common.model_folder import ModelFolder, read_model_folder
+from starflow_v.cli.common.planning import Batches, plan_batches, plan_repeat, refuse_taken
+from starflow_v.cli.common.processes import check_seed, this_process
+from starflow_v.cli.common.record import (
     Record,
     changed_files,
     changed_versions,
     hash_files,
     read_record,
 )
-from starflow_v.cli.saved_latents import saved_latents
-from starflow_v.cli.settings import Wishes, settle
-from starflow_v.cli.shared_options import Making
-from starflow_v.cli.tasks import Task
+from starflow_v.cli.common.saved_latents import saved_latents
+from starflow_v.cli.common.settings import Wishes, settle
+from starflow_v.cli.common.shared_options import Making
+from starflow_v.cli.common.tasks import Task
 
 
 def make(

@@ -21,8 +21,8 @@ from starflow_v.data.records import Record, split_held_out
 from starflow_v.data.workers import WorkerPool
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
 from starflow_v.text.words import TOKEN_PATTERN
-from starflow_v.training.data_settings import DECODERS, FileData
-from starflow_v.training.flow_data import HELD_OUT, Corpus, FlowData
+from starflow_v.training.data.flow_data import HELD_OUT, Corpus, FlowData
+from starflow_v.training.data.settings import DECODERS, FileData
 from starflow_v.training.flow_report import draw_samples
 from starflow_v.training.flow_settings import LatentSettings
 from starflow_v.vae import Codec

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from starflow_v.cli.checks import wished_size
-from starflow_v.cli.model_folder import ModelFolder
-from starflow_v.cli.options import CacheName
-from starflow_v.cli.settings import JACOBI_BLOCK, Wishes
+from starflow_v.cli.common.checks import wished_size
+from starflow_v.cli.common.model_folder import ModelFolder
+from starflow_v.cli.common.options import CacheName
+from starflow_v.cli.common.settings import JACOBI_BLOCK, Wishes
 
 if TYPE_CHECKING:
     import torch

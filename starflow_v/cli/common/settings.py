@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from starflow_v.cli.tasks import Task
+    from starflow_v.cli.common.tasks import Task
     from starflow_v.flow.solver import Solver
     from starflow_v.pipelines.generation import GeneratingPipeline
 

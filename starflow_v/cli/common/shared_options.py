@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, get_type_hints
 
-from starflow_v.cli import options as opt
-from starflow_v.cli.settings import Wishes
+from starflow_v.cli.common import options as opt
+from starflow_v.cli.common.settings import Wishes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from starflow_v.training.data_sources import open_data
-from starflow_v.training.flow_data import load_codec
+from starflow_v.training.data.flow_data import load_codec
+from starflow_v.training.data.sources import open_data
 from starflow_v.training.flow_text import CachedText, open_text
 from starflow_v.training.objective import load_settings
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from starflow_v.cli.failures import CommandError
+from starflow_v.cli.common.failures import CommandError
 
 PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
 SETTINGS = (".json", ".model", ".txt")

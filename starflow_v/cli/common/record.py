@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from starflow_v import __version__
-from starflow_v.cli.given import GivenFile
-from starflow_v.cli.model_folder import ModelFolder
-from starflow_v.cli.settings import Settings
+from starflow_v.cli.common.given import GivenFile
+from starflow_v.cli.common.model_folder import ModelFolder
+from starflow_v.cli.common.settings import Settings
 
 PACKAGES = ("torch", "diffusers", "transformers", "av", "numpy")
 

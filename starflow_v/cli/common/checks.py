@@ -7,12 +7,12 @@ import warnings
 from math import prod
 from typing import TYPE_CHECKING
 
-from starflow_v.cli.description import size_multiple
+from starflow_v.cli.common.description import size_multiple
 
 if TYPE_CHECKING:
-    from starflow_v.cli.model_folder import ModelFolder
-    from starflow_v.cli.planning import Batches
-    from starflow_v.cli.settings import Wishes
+    from starflow_v.cli.common.model_folder import ModelFolder
+    from starflow_v.cli.common.planning import Batches
+    from starflow_v.cli.common.settings import Wishes
 
 LARGE, TOO_LARGE = 16, 1024
 """How often a video may hold the pixels of the model's own, height x width x frames, before that is

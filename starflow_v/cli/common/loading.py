@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from starflow_v.cli.memory import cache_storage
-from starflow_v.cli.model_folder import ModelFolder
-from starflow_v.cli.processes import this_process
-from starflow_v.cli.settings import Wishes
+from starflow_v.cli.common.memory import cache_storage
+from starflow_v.cli.common.model_folder import ModelFolder
+from starflow_v.cli.common.processes import this_process
+from starflow_v.cli.common.settings import Wishes
 
 if TYPE_CHECKING:
     import torch

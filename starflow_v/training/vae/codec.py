@@ -22,20 +22,20 @@ from starflow_v.config import load_config, to_dictionary
 from starflow_v.data.contact_sheet import contact_sheet
 from starflow_v.data.pixels import Clip, to_clips, to_frames
 from starflow_v.data.scenes import SceneStream
-from starflow_v.training.autoencoder import (
+from starflow_v.training.engine.muon import Muon
+from starflow_v.training.engine.recipe import Part, Share
+from starflow_v.training.engine.state import module_state, restore_module
+from starflow_v.training.engine.trainer import Trainer
+from starflow_v.training.vae.autoencoder import (
     Autoencoder,
     LatentStatistics,
     latent_statistics,
     save_autoencoder,
     use_channels_last,
 )
-from starflow_v.training.clips import HELD_OUT_SEED, choose_stretch, held_out_clips, sample_hard
-from starflow_v.training.codec_settings import CodecSettings
-from starflow_v.training.engine.muon import Muon
-from starflow_v.training.engine.recipe import Part, Share
-from starflow_v.training.engine.state import module_state, restore_module
-from starflow_v.training.engine.trainer import Trainer
-from starflow_v.training.reconstruction import psnr, pyramid_loss, reconstruction_loss
+from starflow_v.training.vae.clips import HELD_OUT_SEED, choose_stretch, held_out_clips, sample_hard
+from starflow_v.training.vae.reconstruction import psnr, pyramid_loss, reconstruction_loss
+from starflow_v.training.vae.settings import CodecSettings
 
 EVALUATION_NOISE = 0.1
 """Noise on latents in the second measurement, in their standard deviations, unless the decoder is

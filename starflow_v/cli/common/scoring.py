@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from starflow_v.cli import options as opt
-from starflow_v.cli.loading import embedded_model, find_device, load_pipeline
-from starflow_v.cli.memory import check_memory
-from starflow_v.cli.model_folder import read_model_folder
-from starflow_v.cli.settings import Wishes
+from starflow_v.cli.common import options as opt
+from starflow_v.cli.common.loading import embedded_model, find_device, load_pipeline
+from starflow_v.cli.common.memory import check_memory
+from starflow_v.cli.common.model_folder import read_model_folder
+from starflow_v.cli.common.settings import Wishes
 
 if TYPE_CHECKING:
     from starflow_v import StarFlowVPipeline

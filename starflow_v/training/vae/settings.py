@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from starflow_v.data.scenes import StreamSettings
-from starflow_v.training.autoencoder import AutoencoderSettings
 from starflow_v.training.engine.settings import TrainerSettings
+from starflow_v.training.vae.autoencoder import AutoencoderSettings
 
 
 @dataclass(frozen=True, kw_only=True)

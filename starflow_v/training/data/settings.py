@@ -61,6 +61,8 @@ class SceneData(DataSettings):
 
     clips: dict[str, int] = field(default_factory=lambda: {"video": 4096})
     """Task -> clips in the cache, rounded up to whole shards."""
+    shapes: dict[str, float] = field(default_factory=dict)
+    """Shape -> how often it is drawn, relative to the others; 1 for those that are left out."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from starflow_v.cli.model_folder import ModelFolder
-from starflow_v.cli.names import latents_path
-from starflow_v.cli.planning import Target
-from starflow_v.cli.settings import Settings
+from starflow_v.cli.common.model_folder import ModelFolder
+from starflow_v.cli.common.names import latents_path
+from starflow_v.cli.common.planning import Target
+from starflow_v.cli.common.settings import Settings
 
 if TYPE_CHECKING:
     from starflow_v.pipelines.generation import GeneratingPipeline

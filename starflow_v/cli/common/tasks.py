@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         StarFlowVPipeline,
         StarFlowVVideoToVideoPipeline,
     )
-    from starflow_v.cli.settings import Settings
+    from starflow_v.cli.common.settings import Settings
     from starflow_v.data.video_io import Frames
     from starflow_v.pipelines.generation import GeneratingPipeline
 

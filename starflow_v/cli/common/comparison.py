@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from starflow_v.cli.names import comparison_paths
+from starflow_v.cli.common.names import comparison_paths
 from starflow_v.data.contact_sheet import contact_sheet
 from starflow_v.data.video_io import Frames, VideoWriter
 

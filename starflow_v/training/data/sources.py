@@ -6,12 +6,12 @@ from functools import partial
 
 from starflow_v.data.metadata import read_folder
 from starflow_v.data.tar_shards import read_tar_shards
-from starflow_v.training.data_settings import DigitData, FolderData, TarData
-from starflow_v.training.digit_data import DigitFlowData
-from starflow_v.training.file_data import FileFlowData
-from starflow_v.training.flow_data import FlowData
+from starflow_v.training.data.digits import DigitFlowData
+from starflow_v.training.data.files import FileFlowData
+from starflow_v.training.data.flow_data import FlowData
+from starflow_v.training.data.scenes import SceneFlowData
+from starflow_v.training.data.settings import DigitData, FolderData, TarData
 from starflow_v.training.flow_settings import LatentSettings
-from starflow_v.training.scene_data import SceneFlowData
 from starflow_v.vae import Codec
 
 

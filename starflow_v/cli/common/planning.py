@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from starflow_v.cli.names import clip_name, comparison_paths, record_path
-from starflow_v.cli.prompt_file import read_prompts
-from starflow_v.cli.record import Clip, Record
+from starflow_v.cli.common.names import clip_name, comparison_paths, record_path
+from starflow_v.cli.common.prompt_file import read_prompts
+from starflow_v.cli.common.record import Clip, Record
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from starflow_v.cli.model_folder import Component, ModelFolder
+from starflow_v.cli.common.model_folder import Component, ModelFolder
 
 DEFAULTS = ("height", "width", "num_frames", "frame_rate", "guidance_scale")
 CONDITION_NAMES = {

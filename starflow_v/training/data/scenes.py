@@ -9,8 +9,8 @@ from pathlib import Path
 from starflow_v.data.scene_latents import SHARD, SceneLatents
 from starflow_v.data.scenes import StreamSettings, known_words
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
-from starflow_v.training.data_settings import SceneData
-from starflow_v.training.flow_data import HELD_OUT, Corpus, FlowData
+from starflow_v.training.data.flow_data import HELD_OUT, Corpus, FlowData
+from starflow_v.training.data.settings import SceneData
 from starflow_v.training.flow_report import held_out_captions, sample_captions
 
 
@@ -44,7 +44,11 @@ class SceneFlowData(FlowData):
     def _source(self, *, held_out: bool = False) -> SceneLatents:
         data = self._data
         stream = StreamSettings(
-            num_frames=data.num_frames, height=data.height, width=data.width, fps=data.fps
+            num_frames=data.num_frames,
+            height=data.height,
+            width=data.width,
+            fps=data.fps,
+            shapes={} if held_out else data.shapes,
         )
         return SceneLatents(
             self.codec,

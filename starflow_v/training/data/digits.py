@@ -9,8 +9,8 @@ from pathlib import Path
 from starflow_v.data.digit_latents import DigitLatents
 from starflow_v.data.digits import CLASSES, Part
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
-from starflow_v.training.data_settings import DigitData
-from starflow_v.training.flow_data import HELD_OUT, Corpus, FlowData
+from starflow_v.training.data.flow_data import HELD_OUT, Corpus, FlowData
+from starflow_v.training.data.settings import DigitData
 from starflow_v.training.flow_report import draw_samples
 
 

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from starflow_v.cli.planning import Target
-from starflow_v.cli.prompt_file import read_prompts
-from starflow_v.cli.record import Clip, Record, changed_files, read_record
-from starflow_v.cli.settings import Wishes
+from starflow_v.cli.common.planning import Target
+from starflow_v.cli.common.prompt_file import read_prompts
+from starflow_v.cli.common.record import Clip, Record, changed_files, read_record
+from starflow_v.cli.common.settings import Wishes
 
 LONGEST_NAME = 255
 """Bytes of a file's name on nearly every disk."""

@@ -1,0 +1,1 @@
+"""What several commands share: arguments and options, loading, records, messages."""

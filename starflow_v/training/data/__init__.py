@@ -1,0 +1,1 @@
+"""Where a run's clips, captions and latents come from."""

@@ -1,0 +1,1 @@
+"""Training the codec: the VAE that the embedded model sees the world through."""
