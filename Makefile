@@ -12,7 +12,7 @@ DEMO   := outputs/demo.mp4
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format clean
+.PHONY: help setup demo docs test test-all lint format clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
@@ -28,6 +28,10 @@ demo: setup ## make a video from a sentence: outputs/demo.mp4
 	@mkdir -p $(dir $(DEMO))
 	$(BIN)/starflow-v generate "$(PROMPT)" -o $(DEMO) --overwrite
 	@test -s $(DEMO) && echo "Done. The video of \"$(PROMPT)\" is in $(CURDIR)/$(DEMO)"
+
+docs: setup ## build the documentation, without a network: build/docs/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "Done. Open $(CURDIR)/build/docs/index.html"
 
 lint: setup ## style and types, without the tests
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from report import environment, print_report
 from torch import Generator
 
 from starflow_v import StarFlowPipeline
-from starflow_v.training.flow import train_flow
+from starflow_v.training.recipes import train_model
 
 CONFIG = Path(__file__).parents[1] / "configs/digits.yaml"
 ARRANGEMENTS = {
@@ -41,7 +41,7 @@ def main() -> None:
     for name, shape in ARRANGEMENTS.items():
         for seed in range(arguments.seeds):
             folder = arguments.folder / f"{name}-{seed}"
-            pipeline = train_flow(CONFIG, [*shape, *run_changes(folder, seed, arguments)])
+            pipeline = train_model(CONFIG, [*shape, *run_changes(folder, seed, arguments)])
             pipe = StarFlowPipeline.from_pretrained(pipeline)
             pipe.set_progress_bar_config(disable=True)
             measured = measures(pipe, classifier, arguments.per_class)

@@ -28,6 +28,7 @@ from starflow_v.data.scenes import (
     canonical_caption,
 )
 from starflow_v.evaluation.scene_checker import check, read_scene
+from starflow_v.flow.solver import Solver
 from starflow_v.training.flow_report import ATTRIBUTES, held_out_captions
 from starflow_v.training.objectives import bits_per_dimension, negative_log_likelihood
 
@@ -65,7 +66,12 @@ def main() -> None:
 
 
 def caption_accuracy(
-    pipe: StarFlowVPipeline, count: int, guidance: float | None, *, batch: int = 10
+    pipe: StarFlowVPipeline,
+    count: int,
+    guidance: float | None,
+    *,
+    batch: int = 10,
+    solver: Solver | None = None,
 ) -> dict[str, float]:
     """The share of clips right in each attribute and in all four."""
     captions = held_out_captions(count, seed=SEED)
@@ -73,8 +79,8 @@ def caption_accuracy(
     for first in range(0, count, batch):
         some = captions[first : first + batch]
         generators = [Generator().manual_seed(SEED + first + index) for index in range(len(some))]
-        clips = pipe(some, generator=generators, guidance_scale=guidance).frames
-        pixels = from_unit(clips)
+        made = pipe(some, generator=generators, guidance_scale=guidance, solver=solver)
+        pixels = from_unit(np.asarray(made.frames))
         verdicts += [check(clip, caption) for clip, caption in zip(pixels, some, strict=True)]
     return {
         NAMES.get(name, name): float(np.mean([getattr(it, name) is not False for it in verdicts]))

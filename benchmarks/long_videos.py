@@ -97,7 +97,7 @@ class Stream:
             restart=again,
         )
         denoise = DenoiseStage(
-            pipe.denoiser, told.text, restarts, restart_text=None if again is None else again.text
+            pipe.denoiser, told.text, restarts, later=again
         )
         shape = (pipe.codec.channels, size.height // factor, size.width // factor)
         noise = noise_frames(self._children, shape, frames=frames, device=pipe.device)

@@ -17,8 +17,7 @@ counts the passes over the embedded model's tokens that the planner's own scheme
 import argparse
 import gc
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,6 +33,7 @@ from starflow_v import (
     StarFlowVPipeline,
 )
 from starflow_v.assets import embedded_model
+from starflow_v.benchmark.stopwatch import Stopwatch
 from starflow_v.flow.solver import Solver
 from starflow_v.planner import (
     EVERYTHING_ON_DEVICE,
@@ -50,7 +50,7 @@ from starflow_v.planner import (
 from starflow_v.planner.schemes import Effort
 from starflow_v.planner.stages import STAGES
 from starflow_v.sampling.noise import noise_frames, seed_children
-from starflow_v.sampling.stages import DeepStage, DenoiseStage, Frames, ShallowStage
+from starflow_v.sampling.stages import DeepStage, DenoiseStage, ShallowStage
 from starflow_v.text import tiny_text_encoder
 
 PROMPT = "a red circle moves right on a blue background"
@@ -167,7 +167,7 @@ def predict(blueprint: Blueprint, job: Job, scheme: Scheme) -> Prediction:
     )
 
 
-def compare(plan: Prediction, watch: "Watch", peak: PeakMemory | None = None) -> dict[str, Any]:
+def compare(plan: Prediction, watch: Stopwatch, peak: PeakMemory | None = None) -> dict[str, Any]:
     """Prediction and measurement; without a peak, of time alone."""
     return {
         "weights": plan.need.weights,
@@ -187,55 +187,19 @@ def error(predicted: float, measured: float) -> dict[str, float]:
     }
 
 
-@dataclass
-class Watch:
-    """Seconds of each stage, those of the stages that it waits for taken out.
-
-    They are the processor's: what other programs do meanwhile does not count.
-    """
-
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-    _running: list[str] = field(default_factory=list)
-    _since: float = 0.0
-
-    def watch(self, name: str, frames: Frames) -> Iterator[torch.Tensor]:
-        """The same frames; the time to make them is `name`'s."""
-        while True:
-            self.start(name)
-            frame = next(frames, None)
-            self.stop()
-            if frame is None:
-                return
-            yield frame
-
-    def start(self, name: str) -> None:
-        """Pause what runs, and begin."""
-        self._book()
-        self._running.append(name)
-
-    def stop(self) -> None:
-        """End, and go on with what was paused."""
-        self._book()
-        self._running.pop()
-
-    def _book(self) -> None:
-        now = time.thread_time()
-        if self._running:
-            self.seconds[self._running[-1]] += now - self._since
-        self._since = now
-
-
 @torch.no_grad()
-def run(pipe: StarFlowVPipeline, job: Job, solver: Solver) -> Watch:
-    """The stages of a stream, frame by frame, under a watch."""
-    watch, codec = Watch(), pipe.codec
+def run(pipe: StarFlowVPipeline, job: Job, solver: Solver) -> Stopwatch:
+    """The stages of a stream, frame by frame, under a watch.
+
+    It counts the processor's time: what other programs do meanwhile does not matter.
+    """
+    watch, codec = Stopwatch(torch.device("cpu"), clock=time.thread_time), pipe.codec
     frames = codec.latent_frames(job.num_frames)
     factor = codec.spatial_factor
     shape = (int(pipe.flow.config["in_channels"]), job.height // factor, job.width // factor)
     children = seed_children(Generator().manual_seed(SEED), 1)
-    watch.start("text")
-    text, null_text = pipe.encode_prompt(PROMPT, do_classifier_free_guidance=job.guidance > 0)
-    watch.stop()
+    with watch.of("text"):
+        text, null_text = pipe.encode_prompt(PROMPT, do_classifier_free_guidance=job.guidance > 0)
     noise = noise_frames(children, shape, frames=frames, device=torch.device("cpu"))
     deep = DeepStage(
         pipe.flow,

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from diffusers import ModelMixin as ModelMixin
 
+    from starflow_v.assets import digits_model as digits_model
+    from starflow_v.assets import embedded_model as embedded_model
     from starflow_v.baselines.causal_velocity import CausalVelocityModel as CausalVelocityModel
     from starflow_v.baselines.pipeline import (
         StarFlowVFlowMatchingPipeline as StarFlowVFlowMatchingPipeline,
@@ -21,13 +23,18 @@ if TYPE_CHECKING:
     from starflow_v.denoiser import ScoreDenoiser as ScoreDenoiser
     from starflow_v.flow.affine import AffineParams as AffineParams
     from starflow_v.flow.guidance import DensityGuidance as DensityGuidance
+    from starflow_v.flow.guidance import Guidance as Guidance
     from starflow_v.flow.guidance import LinearGuidance as LinearGuidance
     from starflow_v.flow.outputs import FlowOutput as FlowOutput
     from starflow_v.flow.outputs import Solution as Solution
+    from starflow_v.flow.solver import Cost as Cost
     from starflow_v.flow.solver import JacobiSolver as JacobiSolver
     from starflow_v.flow.solver import SequentialSolver as SequentialSolver
+    from starflow_v.flow.solver import SlidingSolver as SlidingSolver
+    from starflow_v.flow.solver import Solver as Solver
     from starflow_v.flow.starflow import StarFlowModel as StarFlowModel
     from starflow_v.flow.window import ContextWindow as ContextWindow
+    from starflow_v.flow.window import Window as Window
     from starflow_v.nn.storage import Int8Storage as Int8Storage
     from starflow_v.nn.storage import OffloadedStorage as OffloadedStorage
     from starflow_v.nn.storage import PlainStorage as PlainStorage
@@ -48,19 +55,28 @@ if TYPE_CHECKING:
     from starflow_v.pipelines.video_to_video import (
         StarFlowVVideoToVideoPipeline as StarFlowVVideoToVideoPipeline,
     )
+    from starflow_v.sampling.overlap import InSeries as InSeries
+    from starflow_v.sampling.overlap import SideBySide as SideBySide
     from starflow_v.text import LabelEncoder as LabelEncoder
     from starflow_v.vae import PatchCodec as PatchCodec
     from starflow_v.vae import PixelCodec as PixelCodec
 
 _PUBLIC = {
+    "embedded_model": "starflow_v.assets",
+    "digits_model": "starflow_v.assets",
     "StarFlowModel": "starflow_v.flow.starflow",
     "FlowOutput": "starflow_v.flow.outputs",
     "Solution": "starflow_v.flow.outputs",
     "AffineParams": "starflow_v.flow.affine",
+    "Guidance": "starflow_v.flow.guidance",
     "DensityGuidance": "starflow_v.flow.guidance",
     "LinearGuidance": "starflow_v.flow.guidance",
+    "Solver": "starflow_v.flow.solver",
+    "Cost": "starflow_v.flow.solver",
     "SequentialSolver": "starflow_v.flow.solver",
     "JacobiSolver": "starflow_v.flow.solver",
+    "SlidingSolver": "starflow_v.flow.solver",
+    "Window": "starflow_v.flow.window",
     "ContextWindow": "starflow_v.flow.window",
     "PlainStorage": "starflow_v.nn.storage",
     "Int8Storage": "starflow_v.nn.storage",
@@ -69,6 +85,8 @@ _PUBLIC = {
     "ScoreDenoiser": "starflow_v.denoiser",
     "PatchCodec": "starflow_v.vae",
     "PixelCodec": "starflow_v.vae",
+    "SideBySide": "starflow_v.sampling.overlap",
+    "InSeries": "starflow_v.sampling.overlap",
     "LabelEncoder": "starflow_v.text",
     "StarFlowPipeline": "starflow_v.pipelines.text_to_image",
     "StarFlowPipelineOutput": "starflow_v.pipelines.text_to_image",

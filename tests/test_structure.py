@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "starflow_v"
 LAYERS = (
     "assets",
     "config",
+    "processes",
     "nn",
     "flow",
     "denoiser",
@@ -30,8 +31,11 @@ LAYERS = (
     "planner",
     "data",
     "evaluation",
+    "benchmark",
     "baselines",
     "training",
+    "cli.common",
+    "studio",
     "cli",
 )
 BORDERS = {  # a foreign library -> the one place that knows it
@@ -45,6 +49,7 @@ BORDERS = {  # a foreign library -> the one place that knows it
     "scipy": "baselines.transport",
     "sklearn": "data.digits",
     "torchdiffeq": "baselines.integrators",
+    "gradio": "studio",
 }
 LONGEST_FILE = 350
 
@@ -95,7 +100,8 @@ def test_imports_go_down_the_list(path: Path) -> None:
     for name in our_imports(path):
         is_public_name = not any(is_within(name, layer) for layer in LAYERS)
         if is_public_name:  # `from starflow_v import StarFlowModel` reaches everywhere
-            assert own == LAYERS.index("cli"), f"only cli/ may take {name} from the package's top"
+            own_name = name_of(path)
+            assert own_name.startswith("cli"), f"only cli/ may take {name} from the package's top"
         else:
             assert layer_of(name) <= own, f"{name_of(path)} imports {name}, which stands below it"
 

@@ -100,6 +100,12 @@ class StarFlowVFlowMatchingPipeline(StarFlowVPipeline):
                 f"{type(request.solver).__name__} inverts a flow, and this model follows an ODE: "
                 "give num_inference_steps, or set pipe.integrator to Euler(steps) or Adaptive()"
             )
+        if request.guidance is not None:
+            raise ValueError(
+                f"{type(request.guidance).__name__} guides a flow's parameters, and this model "
+                "makes velocities: give guidance_scale"
+            )
+        request.refuse_retold("a video by flow matching")
         return super()._plan(request)
 
     def _prepare(self, plan: Plan, known: Known | None) -> Run:

@@ -52,6 +52,10 @@ class FlowDescription:
     """Groups per frame of the shallow blocks; null: token by token."""
     deep_groups: int | None = None
     """Groups per frame of the deep block; null: token by token."""
+    shallow_order: str = "raster"
+    """In which order the shallow blocks run through a frame: raster or coarse_to_fine."""
+    deep_order: str = "raster"
+    """The same of the deep block."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,5 +28,9 @@ def edit(
             "both --mask and --strength are given, which are two ways of editing; expected one of "
             "them"
         )
+    if options.then:
+        raise ValueError(
+            "an edited clip has one prompt from its first frame to its last: no --then"
+        )
     files = {"video": video, "mask": mask}
     make(Edit, files, prompt, options, compare=compare, strength=strength)

@@ -6,6 +6,7 @@ import typer
 
 from starflow_v import __version__
 from starflow_v.cli.animate import animate
+from starflow_v.cli.benchmark import benchmark
 from starflow_v.cli.cache import cache
 from starflow_v.cli.convert import convert
 from starflow_v.cli.decode import decode
@@ -18,6 +19,7 @@ from starflow_v.cli.plan import plan
 from starflow_v.cli.rank import rank
 from starflow_v.cli.sample import sample
 from starflow_v.cli.score import score
+from starflow_v.cli.studio import studio
 from starflow_v.cli.train import train
 from starflow_v.cli.train_vae import train_vae
 
@@ -40,9 +42,11 @@ app.command()(edit)
 app.command()(decode)
 app.command()(score)
 app.command()(rank)
+app.command()(studio)
 app.command()(sample)
 app.command()(info)
 app.command()(plan)
+app.add_typer(benchmark, name="benchmark")
 app.command()(cache)
 app.command()(train)
 app.command("train-vae")(train_vae)

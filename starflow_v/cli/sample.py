@@ -17,10 +17,10 @@ from starflow_v.cli.common.loading import embedded_model
 from starflow_v.cli.common.making import make_all
 from starflow_v.cli.common.model_folder import read_model_folder
 from starflow_v.cli.common.planning import Target
-from starflow_v.cli.common.processes import this_process
 from starflow_v.cli.common.record import hash_files
 from starflow_v.cli.common.shared_options import Making, takes_options
 from starflow_v.cli.common.tasks import Generate
+from starflow_v.processes import this_process
 
 VBench = Annotated[
     Path,

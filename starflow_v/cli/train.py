@@ -23,7 +23,7 @@ def train(config: Config, overrides: Overrides = None, debug: Debug = False) -> 
     On several processes: accelerate launch -m starflow_v.cli.main train CONFIG
     """
     changes = check_arguments(config, overrides)
-    from starflow_v.training.objective import train_model
+    from starflow_v.training.recipes import train_model
 
     folder = train_model(config, changes)
     tell_end("adapter" if folder is not None and folder.name == "lora" else "pipeline", folder)

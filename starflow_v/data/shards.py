@@ -5,8 +5,7 @@ was made of, so that one whose files have changed is made anew. A shard is writt
 name and takes its own in one rename: an interrupted build goes on where it stopped, and a full disk
 leaves no half of one.
 
-Under `accelerate launch`, or with RANK and WORLD_SIZE set, shard i is made by process i modulo the
-number of processes.
+Under `accelerate launch` shard i is made by process i modulo the number of processes.
 """
 
 from __future__ import annotations
@@ -25,8 +24,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from starflow_v.processes import Process
+
 INDEX = "cache.json"
 MADE_OF = "made_of"
+ABANDONED = 3600.0
+"""Seconds after which a half-written shard is no longer another process's work."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,23 +39,6 @@ class Shard:
     tensors: Mapping[str, Tensor]
     header: Mapping[str, Any]
     """Anything that JSON can say."""
-
-
-@dataclass(frozen=True)
-class Turn:
-    """Which shards are this process's to make."""
-
-    rank: int = 0
-    world: int = 1
-
-    @classmethod
-    def of_this_process(cls) -> Turn:
-        """As the launcher says; alone if there is none."""
-        return cls(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
-
-    def has(self, index: int) -> bool:
-        """Whether shard `index` is ours."""
-        return index % self.world == self.rank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +61,9 @@ class ShardPlan:
         ]
 
 
-def build_shards(folder: Path, plan: ShardPlan, *, turn: Turn) -> int:
+def build_shards(folder: Path, plan: ShardPlan, *, process: Process) -> int:
     """Write the shards of a plan that are missing and ours; returns how many those were."""
-    ours = [index for index in plan.missing(folder) if turn.has(index)]
+    ours = sorted({*plan.missing(folder)} & {*process.share(range(plan.count))})
     if not ours:
         return 0
     for index in tqdm(ours, desc=f"cache: {plan.name}", unit="shard", disable=None):
@@ -146,8 +132,9 @@ def _made_of(path: Path) -> str | None:
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    for leftover in path.parent.glob(f"{path.stem}.*.part"):  # of a process that was killed
-        leftover.unlink()
+    for leftover in path.parent.glob(f"{path.stem}.*.part"):
+        if time.time() - leftover.stat().st_mtime > ABANDONED:
+            leftover.unlink(missing_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
     texts = {key: json.dumps(value) for key, value in header.items()}
     try:

@@ -16,7 +16,7 @@ from starflow_v.flow.patches import Grid
 from starflow_v.flow.positions import slot_positions
 from starflow_v.flow.predictor import BlockPredictor, GuidedPredictor, Predictor
 from starflow_v.flow.solver import Cost, Solver
-from starflow_v.flow.texts import Texts
+from starflow_v.flow.texts import Reader, Texts
 from starflow_v.flow.window import Window
 from starflow_v.nn.cache import AS_THEY_COME
 from starflow_v.nn.rope import Rotary
@@ -123,9 +123,12 @@ class DeepFlow(nn.Module):
         *,
         prefix: Tensor | None = None,
         window: Window | None = None,
-        restart_text: Tensor | None = None,
+        reader: Reader | None = None,
     ) -> Iterator[tuple[Tensor, Cost]]:
         """z frame by frame -> u frame by frame, each as soon as it stands.
+
+        Where the text changes while the window is not full, the block begins again with all the
+        frames that it holds, each at its place: they are read anew under the new text.
 
         Args:
             noise: frames of z after the prefix, (B, N, C) each.
@@ -134,35 +137,33 @@ class DeepFlow(nn.Module):
             solver: how a frame is solved.
             prefix: known frames of u, (B, P, N, C), that come first and are not yielded.
             window: when to restart; `None`: never.
-            restart_text: what the predictor reads from the first restart on; `None`: as before.
+            reader: tells which other texts the predictor reads, and when; `None`: none.
 
         Yields:
             u (B, N, C) of each frame of noise, and its cost (the prefix' or a restart's included).
         """
         known = [] if prefix is None else list(prefix.unbind(1))
-        held = known if window is None else _in_window(known, window)
+        held = list(known) if window is None else _in_window(known, window)
         history = deque(known, maxlen=window.overlap if window else 1)
-        unread = restart_text
-        if len(held) < len(known):
-            predictor.restart(unread)
-            unread = None
-        cost = self._commit(predictor, held, grid)
-        inside = len(held)
+        restarted = len(held) < len(known)
+        begins = True
         last = known[-1] if known else None
-        for z in noise:
-            if window is not None and inside == window.frames:
-                predictor.restart(unread)
-                unread = None
-                carried = _carried(window, history)
-                cost += self._commit(predictor, carried, grid)
-                inside = len(carried)
+        for frame, z in enumerate(noise, start=len(known)):
+            if window is not None and len(held) == window.frames:
+                held = [*_carried(window, history)]
+                restarted = begins = True
+            text = None if reader is None else reader.news(frame, restarted=restarted)
+            cost = Cost()
+            if begins or text is not None:
+                predictor.restart(text)
+                cost = self._commit(predictor, held, grid)
+                begins = False
             guess = None if last is None else self.order.to_slots(last, grid)
             slots, spent = solver.solve(predictor, self.order.to_slots(z, grid), guess=guess)
             last = self.order.to_raster(slots, grid)
             history.append(last)
-            inside += 1
+            held.append(last)
             yield last, cost + spent
-            cost = Cost()
 
     def normalize_frames(
         self,

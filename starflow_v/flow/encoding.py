@@ -36,7 +36,7 @@ def noise_of(
         window: restarts the deep block when it is full; `None`: it holds all T frames.
         restart: what it is told from the first restart on; `None`: the same as before.
     """
-    u, grid, frames = flow.to_half(x), flow.grid(x), x.shape[1]
+    u, grid, frames = flow.forward_shallow(x), flow.grid(x), x.shape[1]
     predictor = flow.deep.predictor(
         texts.text,
         grid,

@@ -79,17 +79,28 @@ class CoarseToFine:
     turned: bool = False
 
     def to_slots(self, tokens: Tensor, grid: Grid) -> Tensor:
-        return tokens[..., self.places(grid).to(tokens.device), :]
+        return tokens[..., _places(grid, self.turned, tokens.device), :]
 
     def to_raster(self, tokens: Tensor, grid: Grid) -> Tensor:
-        return tokens[..., self.places(grid).argsort().to(tokens.device), :]
+        return tokens[..., _slots(grid, self.turned, tokens.device), :]
 
     def places(self, grid: Grid) -> Tensor:
-        places = torch.tensor(_coarse_to_fine(*grid))
-        return grid.tokens - 1 - places if self.turned else places
+        return _places(grid, self.turned, torch.device("cpu"))
 
 
 @lru_cache
+def _places(grid: Grid, turned: bool, device: torch.device) -> Tensor:
+    """The raster place of each slot, (N,)."""
+    places = torch.tensor(_coarse_to_fine(*grid), device=device)
+    return grid.tokens - 1 - places if turned else places
+
+
+@lru_cache
+def _slots(grid: Grid, turned: bool, device: torch.device) -> Tensor:
+    """The slot of each raster place, (N,)."""
+    return _places(grid, turned, device).argsort()
+
+
 def _coarse_to_fine(rows: int, columns: int) -> tuple[int, ...]:
     """Raster places, (rows·columns,), from the coarsest grid to the finest."""
     spacing = 1 << (max(rows, columns) - 1).bit_length()

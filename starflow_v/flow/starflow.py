@@ -30,7 +30,7 @@ from starflow_v.flow.outputs import FlowOutput, Solution
 from starflow_v.flow.patches import Grid, patch_grid, patchify, unpatchify
 from starflow_v.flow.shallow import ShallowFlow
 from starflow_v.flow.solver import Cost, SequentialSolver, Solver
-from starflow_v.flow.texts import Texts
+from starflow_v.flow.texts import Later, Reader
 from starflow_v.flow.window import Window
 from starflow_v.nn.storage import CacheStorage
 from starflow_v.nn.transformer import set_recompute
@@ -252,14 +252,15 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         guidance: Guidance | None = None,
         prefix: Tensor | None = None,
         window: Window | None = None,
-        restart: Texts | None = None,
+        restart: Later | None = None,
     ) -> Iterator[tuple[Tensor, Cost]]:
         """z -> u frame by frame, each (B, 1, c, h, w) as soon as it stands, with its cost.
 
         Args:
             noise: the frames of z after the prefix, (B, 1, c, h, w) each.
             frames: how many frames there are in all, prefix included.
-            restart: the texts from the window's first restart on; `None`: the same as before.
+            restart: what is told later, and when; a `Texts` is told from the window's first
+                restart on; `None`: the same as before.
 
         The other arguments are those of `solve`.
         """
@@ -273,7 +274,7 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         known = None
         if prefix is not None:
             check_prefix(prefix, first)
-            known = self.to_half(prefix.to(first.device))
+            known = self.forward_shallow(prefix.to(first.device))
         predictor = self.deep.predictor(
             text,
             grid,
@@ -282,18 +283,15 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
             null_text=null_text,
             guidance=guidance,
         )
-        again = None
-        if restart is not None:
-            check_text(restart.text, batch=first.shape[0], width=self.config["text_dim"])
-            again = restart.for_predictor(guidance)
+        reader = Reader(restart, guidance, batch=first.shape[0], width=self.config["text_dim"])
         tokens = (self.to_tokens(z)[:, 0] for z in chain([first], stream))
         for u, cost in self.deep.solve_frames(
-            tokens, grid, predictor, solver, prefix=known, window=window, restart_text=again
+            tokens, grid, predictor, solver, prefix=known, window=window, reader=reader
         ):
             yield self.to_latents(u[:, None], grid), cost
 
     @torch.no_grad()
-    def to_half(self, x: Tensor) -> Tensor:
+    def forward_shallow(self, x: Tensor) -> Tensor:
         """Known x, (B, T, c, h, w) -> tokens of u, (B, T, N, C): what the deep block commits."""
         self._wake()
         u, _ = self.shallow(self.to_tokens(x), self.grid(x))

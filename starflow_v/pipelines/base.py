@@ -15,6 +15,7 @@ from starflow_v.denoiser import CausalDenoiser
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.flow.window import ContextWindow, Window
 from starflow_v.pipelines.lora import StarFlowVLoraLoaderMixin
+from starflow_v.pipelines.windows import goes_on, window_sizes
 from starflow_v.text import (
     Conditions,
     LabelEncoder,
@@ -264,20 +265,13 @@ class StarFlowVBasePipeline(DiffusionPipeline, StarFlowVLoraLoaderMixin):
     @property
     def extends(self) -> bool:
         """Whether the model knows frames that go on from others, told by "(extend)"."""
-        return "extend" in self.config["tasks"] and self.config["window_frames"] > 2
+        return goes_on(self.config)
 
     def window_for(self, latent_frames: int) -> Window | None:
-        """The window of a video of that many latent frames: none if the deep block holds it.
-
-        A model that knows how to go on was trained for it on clips without their first latent
-        frame, so its window holds one frame less.
-        """
-        frames, overlap = self.config["window_frames"], self.config["window_overlap"]
-        if latent_frames <= frames:
+        """The window of a video of that many latent frames: none if the deep block holds it."""
+        if latent_frames <= self.config["window_frames"]:
             return None
-        if self.extends:
-            return ContextWindow(frames - 1, min(overlap, frames - 2))
-        return ContextWindow(frames, overlap)
+        return ContextWindow(*window_sizes(self.config))
 
     def whole_frames(self, num_frames: int) -> int:
         """`num_frames` rounded to 1 + 4k, with a warning if that changes it."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from starflow_v.flow.solver import Cost
 from starflow_v.pipelines.known import Kept
 from starflow_v.pipelines.run import Run
+from starflow_v.sampling.overlap import Stages, close
 from starflow_v.sampling.stages import Frames
 
 
@@ -77,9 +78,9 @@ class ChunkedRun:
         deep, shallow = zip(*(run.costs for run in self.runs), strict=True)
         return sum(deep, Cost()), sum(shallow, Cost())
 
-    def as_stream(self) -> Frames:
-        """Clean latent frames (B, 1, c, h, w), each as soon as it can be."""
-        return self._go(Run.as_stream)
+    def as_stream(self, stages: Stages) -> Frames:
+        """Clean latent frames (B, 1, c, h, w), each as soon as it can be; see `Run`."""
+        return self._go(lambda run: run.as_stream(stages))
 
     def stage_by_stage(self, count: Callable[[], Any]) -> Frames:
         """The same frames, each chunk stage by stage; see `Run`."""
@@ -91,8 +92,12 @@ class ChunkedRun:
             run = self.begin(chunk, known)
             self.runs.append(run)
             made: list[Tensor] = []
-            for frame in make(run):
-                made.append(frame)
-                yield frame
+            frames = make(run)
+            try:
+                for frame in frames:
+                    made.append(frame)
+                    yield frame
+            finally:
+                close(frames)
             if following is not None:
                 known = self.carry(chunk, torch.cat([known, *made], dim=1), following)

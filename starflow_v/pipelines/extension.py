@@ -17,13 +17,16 @@ import torch
 from torch import Generator, Tensor
 
 from starflow_v.data.pixels import to_frames
+from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.solver import Solver
 from starflow_v.flow.window import ContextWindow, Window
 from starflow_v.pipelines.generation import AnyCallback, GeneratingPipeline
 from starflow_v.pipelines.known import Known
 from starflow_v.pipelines.media import Clips, clip_size, list_clips, read_clips
 from starflow_v.pipelines.output import StarFlowVPipelineOutput
+from starflow_v.pipelines.prompts import Prompts
 from starflow_v.pipelines.request import Plan, Request, given
+from starflow_v.sampling.overlap import Stages
 
 
 class StarFlowVExtendPipeline(GeneratingPipeline):
@@ -37,7 +40,7 @@ class StarFlowVExtendPipeline(GeneratingPipeline):
     def __call__(
         self,
         video: Clips,
-        prompt: str | Sequence[str] | None = None,
+        prompt: Prompts | None = None,
         negative_prompt: str | Sequence[str] | None = None,
         height: int | None = None,
         width: int | None = None,
@@ -57,6 +60,7 @@ class StarFlowVExtendPipeline(GeneratingPipeline):
         frame_rate: int | None = None,
         solver: Solver | None = None,
         window: Window | None = None,
+        guidance: Guidance | None = None,
     ) -> StarFlowVPipelineOutput | tuple[object]:
         """Make videos that begin with a clip.
 
@@ -87,7 +91,7 @@ class StarFlowVExtendPipeline(GeneratingPipeline):
     def stream(
         self,
         video: Clips,
-        prompt: str | Sequence[str] | None = None,
+        prompt: Prompts | None = None,
         negative_prompt: str | Sequence[str] | None = None,
         *,
         height: int | None = None,
@@ -105,6 +109,8 @@ class StarFlowVExtendPipeline(GeneratingPipeline):
         frame_rate: int | None = None,
         solver: Solver | None = None,
         window: Window | None = None,
+        guidance: Guidance | None = None,
+        stages: Stages | None = None,
     ) -> Iterator[Any]:
         """Hand out frames as soon as they exist: those of the clip at once, then 4 at a time.
 

@@ -13,20 +13,22 @@ from typing import Any, TypeAlias
 
 import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
-from torch import Tensor
+from torch import Tensor, nn
 
 from starflow_v.denoiser import CausalDenoiser, ScoreDenoiser
 from starflow_v.flow.guidance import DensityGuidance
 from starflow_v.flow.solver import SequentialSolver
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.flow.texts import Texts
+from starflow_v.flow.window import ContextWindow
 from starflow_v.nn.storage import CacheStorage
-from starflow_v.pipelines.base import StarFlowVBasePipeline
 from starflow_v.pipelines.known import Known, nothing_known, put_back
 from starflow_v.pipelines.output import StarFlowVPipelineOutput
 from starflow_v.pipelines.request import Plan, Request, given
 from starflow_v.pipelines.run import AnyRun, Run
+from starflow_v.pipelines.telling import TellingPipeline
 from starflow_v.sampling.noise import noise_frames, seed_children
+from starflow_v.sampling.overlap import Stages, close, usual_stages
 from starflow_v.sampling.saved import LatentsSink
 from starflow_v.sampling.stages import DeepStage, DenoiseStage, Frames, ShallowStage
 from starflow_v.text import Task
@@ -35,7 +37,7 @@ Callback = Callable[[Any, int, int, dict[str, Any]], dict[str, Any] | None]
 AnyCallback: TypeAlias = Callback | PipelineCallback | MultiPipelineCallbacks
 
 
-class GeneratingPipeline(StarFlowVBasePipeline):
+class GeneratingPipeline(TellingPipeline):
     """From a request and known frames to a video, at once or frame by frame."""
 
     latents_sink: LatentsSink | None = None
@@ -135,12 +137,22 @@ class GeneratingPipeline(StarFlowVBasePipeline):
         self._refuse_to_stream_offloaded()
         with torch.no_grad():
             run = self._begin_run(plan, known)
-        return self._stream_run(run, plan.request.output_type)
+        models = [part for part in self.components.values() if isinstance(part, nn.Module)]
+        stages = plan.request.stages or usual_stages(models, self._execution_device)
+        return self._stream_run(run, stages, plan.request.output_type)
 
     @torch.no_grad()
-    def _stream_run(self, run: AnyRun, output_type: str) -> Iterator[Any]:
+    def _stream_run(self, run: AnyRun, stages: Stages, output_type: str) -> Iterator[Any]:
+        made = run.as_stream(stages)
+        try:
+            yield from self._outputs(made, run, output_type)
+        finally:
+            close(made)
+
+    def _outputs(self, made: Frames, run: AnyRun, output_type: str) -> Iterator[Any]:
+        """Clean latents that are made -> what the caller asked for, known frames first."""
         shown = run.shown.split(1, dim=1) if run.shown.shape[1] else ()
-        clean = self._saved(chain(shown, run.as_stream()), run)
+        clean = self._saved(chain(shown, made), run)
         if output_type == "latent":
             for frame in clean:
                 yield frame.transpose(1, 2)
@@ -212,27 +224,29 @@ class GeneratingPipeline(StarFlowVBasePipeline):
         device = self._execution_device
         before, made = known.prefix.shape[1], plan.latent_frames - known.shown.shape[1]
         prefix = self._noised(known.prefix.to(device), noise)
-        again = self._restart_texts(plan)
+        total = before + made
+        later = self._later(plan, first=known.shown.shape[1] - before, hidden=known.hidden)
+        window = plan.window
         return Run(
             noise=noise,
             deep=DeepStage(
                 self.flow,
                 texts.text,
-                frames=before + made,
+                frames=total,
                 solver=plan.solver,
                 null_text=texts.null_text,
                 guidance=plan.guidance,
                 prefix=prefix,
-                window=plan.window,
-                restart=again,
+                window=window,
+                restart=later,
             ),
             shallow=ShallowStage(self.flow, plan.solver),
             denoise=DenoiseStage(
                 self.denoiser or ScoreDenoiser(self.flow, self.config["noise_std"]),
                 texts.text,
-                plan.window,
+                window or (ContextWindow(total, 0) if plan.request.retold else None),
                 prefix=prefix,
-                restart_text=None if again is None else again.text,
+                later=later,
             ),
             text=texts.text,
             null_text=texts.null_text,
@@ -240,6 +254,7 @@ class GeneratingPipeline(StarFlowVBasePipeline):
             shown=known.shown.to(device),
             hidden=known.hidden,
             kept=known.kept,
+            most=None if window is None else window.frames,
         )
 
     def _noised(self, clean: Tensor, noise: Frames) -> Tensor | None:
@@ -251,36 +266,6 @@ class GeneratingPipeline(StarFlowVBasePipeline):
             return None
         eps = torch.cat(list(islice(noise, clean.shape[1])), dim=1)
         return clean + self.config["noise_std"] * eps
-
-    def _texts(self, plan: Plan, task: Task | None) -> Texts:
-        """Embeddings (B, L, E) of the captions, and of the unconditional ones with guidance."""
-        request = plan.request
-        text, null_text = self.encode_prompt(
-            request.prompt,
-            request.negative_prompt,
-            do_classifier_free_guidance=plan.guidance.active,
-            num_videos_per_prompt=request.num_videos_per_prompt,
-            prompt_embeds=request.prompt_embeds,
-            negative_prompt_embeds=request.negative_prompt_embeds,
-            max_sequence_length=request.max_sequence_length,
-            conditions=self.conditions_for(
-                height=plan.height,
-                width=plan.width,
-                num_frames=plan.num_frames,
-                frame_rate=plan.frame_rate,
-                task=task,
-            ),
-        )
-        device = self._execution_device
-        return Texts(text.to(device), None if null_text is None else null_text.to(device))
-
-    def _restart_texts(self, plan: Plan) -> Texts | None:
-        """What the model is told from the first restart on; `None`: what it was told before.
-
-        Embeddings that were given stand for the whole video.
-        """
-        tells = plan.extends and plan.window is not None and plan.request.prompt is not None
-        return self._texts(plan, "extend") if tells and plan.task is None else None
 
     def _noise(self, plan: Plan, frames: int, *, videos: int) -> Frames:
         """The noise of every frame, known or made; given or drawn."""

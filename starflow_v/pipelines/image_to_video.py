@@ -14,13 +14,16 @@ from torch import Generator, Tensor
 from starflow_v.data.pixels import to_frames
 from starflow_v.data.video_io import fit
 from starflow_v.data.video_io.frames import Frame
+from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.solver import Solver
 from starflow_v.flow.window import Window
 from starflow_v.pipelines.generation import AnyCallback, GeneratingPipeline
 from starflow_v.pipelines.known import Known
 from starflow_v.pipelines.media import Pictures, read_pictures
 from starflow_v.pipelines.output import StarFlowVPipelineOutput
+from starflow_v.pipelines.prompts import Prompts
 from starflow_v.pipelines.request import Plan, Request
+from starflow_v.sampling.overlap import Stages
 
 
 class StarFlowVImageToVideoPipeline(GeneratingPipeline):
@@ -43,7 +46,7 @@ class StarFlowVImageToVideoPipeline(GeneratingPipeline):
     def __call__(
         self,
         image: Pictures,
-        prompt: str | Sequence[str] | None = None,
+        prompt: Prompts | None = None,
         negative_prompt: str | Sequence[str] | None = None,
         height: int | None = None,
         width: int | None = None,
@@ -64,6 +67,7 @@ class StarFlowVImageToVideoPipeline(GeneratingPipeline):
         frame_rate: int | None = None,
         solver: Solver | None = None,
         window: Window | None = None,
+        guidance: Guidance | None = None,
     ) -> StarFlowVPipelineOutput | tuple[object]:
         """Make videos that begin with an image.
 
@@ -93,7 +97,7 @@ class StarFlowVImageToVideoPipeline(GeneratingPipeline):
     def stream(
         self,
         image: Pictures,
-        prompt: str | Sequence[str] | None = None,
+        prompt: Prompts | None = None,
         negative_prompt: str | Sequence[str] | None = None,
         *,
         height: int | None = None,
@@ -112,6 +116,8 @@ class StarFlowVImageToVideoPipeline(GeneratingPipeline):
         frame_rate: int | None = None,
         solver: Solver | None = None,
         window: Window | None = None,
+        guidance: Guidance | None = None,
+        stages: Stages | None = None,
     ) -> Iterator[Any]:
         """Hand out frames as soon as they exist: the image at once, then 4 at a time.
 

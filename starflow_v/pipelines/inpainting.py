@@ -16,6 +16,7 @@ from starflow_v.denoiser import ScoreDenoiser
 from starflow_v.pipelines.inversion import InvertiblePipeline
 from starflow_v.pipelines.known import Kept, put_back
 from starflow_v.pipelines.likelihood import plain_request
+from starflow_v.pipelines.masks import Mask, read_mask
 from starflow_v.pipelines.media import Picture, read_pictures
 from starflow_v.sampling.inpainting import Chain, inpaint
 
@@ -27,7 +28,7 @@ class InpaintingPipeline(InvertiblePipeline):
     def _inpaint(
         self,
         image: Picture,
-        mask_image: Picture,
+        mask_image: Mask,
         prompt: str | None,
         *,
         steps: int,
@@ -41,16 +42,12 @@ class InpaintingPipeline(InvertiblePipeline):
         A latent is hidden if the mask hides any of its pixels. Known latents are as noisy as the
         flow models them; the known pixels themselves are put back in the end.
         """
-        (picture,), (mask,) = (
-            read_pictures(given, name=name)
-            for given, name in ((image, "image"), (mask_image, "mask_image"))
+        (picture,) = read_pictures(image, name="image")
+        size = picture.shape[:2]
+        height, width = self.nearest_size(*size)
+        (made,) = read_mask(
+            mask_image, size=size, num_frames=1, frame_rate=1, height=height, width=width
         )
-        if picture.shape != mask.shape:
-            raise ValueError(
-                f"the mask has {mask.shape[0]}x{mask.shape[1]} pixels and the image "
-                f"{picture.shape[0]}x{picture.shape[1]}: give them one size"
-            )
-        height, width = self.nearest_size(*picture.shape[:2])
         request = plain_request(
             None if prompt is None else [prompt] * images,
             None,
@@ -63,9 +60,7 @@ class InpaintingPipeline(InvertiblePipeline):
         )
         plan = self._plan(replace(request, generator=generator))
         text = self._texts(plan, None).text
-        clip, made = fit(picture, height, width)[None], fit(mask, height, width).max(-1) > 127
-        if not made.any():
-            raise ValueError("the mask hides nothing: white is what is to be made")
+        clip = fit(picture, height, width)[None]
         known = self.codec.encode(to_frames([clip]).to(self._execution_device))
         noise = torch.cat(list(self._noise(plan, 2, videos=images)), dim=1).to(known)
         noisy = known + self.config["noise_std"] * noise[:, :1]
@@ -87,5 +82,5 @@ class InpaintingPipeline(InvertiblePipeline):
 
     def _hidden_latents(self, made: np.ndarray) -> Tensor:
         """Hidden pixels (H, W) -> hidden latents (1, 1, 1, h, w)."""
-        pixels = torch.from_numpy(made).float()[None, None]
+        pixels = torch.tensor(made).float()[None, None]
         return F.max_pool2d(pixels, self.codec.spatial_factor)[None] > 0

@@ -110,7 +110,9 @@ class InvertiblePipeline(ScoringPipeline):
         if denoise:
             clean = torch.cat(list(run.stage_by_stage(lambda: None)), dim=1)
         else:
-            clean = torch.cat(list(run.shallow(gather(run.deep(run.noise)))), dim=1)
+            clean = torch.cat(
+                list(run.shallow(gather(run.deep(run.noise), at_most=run.most))), dim=1
+            )
             if known.added is not None:
                 clean = clean - known.added.to(clean).transpose(1, 2)
         if output_type == "latent":

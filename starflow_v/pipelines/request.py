@@ -11,6 +11,8 @@ from torch import Generator, Tensor
 from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.solver import Solver
 from starflow_v.flow.window import Window
+from starflow_v.pipelines.prompts import Prompts, as_list, changes, check_prompts
+from starflow_v.sampling.overlap import Stages
 from starflow_v.text import Task
 
 Value = TypeVar("Value")
@@ -25,7 +27,7 @@ class Request:
     `None` means the model's own default. `StarFlowVPipeline.__call__` says what each of them is.
     """
 
-    prompt: str | Sequence[str] | None
+    prompt: Prompts | None
     negative_prompt: str | Sequence[str] | None
     height: int | None
     width: int | None
@@ -41,6 +43,8 @@ class Request:
     solver: Solver | None
     window: Window | None
     max_sequence_length: int | None
+    stages: Stages | None = None
+    """How a stream's stages follow each other; `None`: as the machine does best."""
     num_inference_steps: int | None = None
     guidance: Guidance | None = None
     """The rule, with its own weight; `None`: `DensityGuidance` of `guidance_scale`."""
@@ -56,7 +60,7 @@ class Request:
 
         A single prompt serves all of them, and a single image or clip serves all prompts.
         """
-        prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
+        prompts = None if self.prompt is None else as_list(self.prompt)
         embeds, null_embeds = self.prompt_embeds, self.negative_prompt_embeds
         told = len(prompts) if prompts is not None else 0 if embeds is None else len(embeds)
         if count in (1, told):
@@ -75,15 +79,28 @@ class Request:
             else null_embeds.expand(count, -1, -1),
         )
 
+    @property
+    def retold(self) -> bool:
+        """Whether a prompt changes along the way."""
+        return self.prompt is not None and len(changes(self.prompt)) > 1
+
+    def refuse_retold(self, what: str) -> None:
+        """For what is made under one prompt."""
+        if self.retold:
+            raise ValueError(f"{what} has one prompt from its first frame to its last")
+
     def __post_init__(self) -> None:
         if (self.prompt is None) == (self.prompt_embeds is None):
             raise ValueError("give either a prompt or prompt_embeds, not both and not neither")
         if self.negative_prompt is not None and self.negative_prompt_embeds is not None:
             raise ValueError("give either a negative_prompt or negative_prompt_embeds, not both")
-        for name in ("prompt", "negative_prompt"):
-            texts = getattr(self, name)
-            if not (texts is None or isinstance(texts, str) or _are_strings(texts)):
-                raise ValueError(f"{name} must be a string or a list of strings, got {texts!r}")
+        if self.prompt is not None:
+            check_prompts(self.prompt)
+        negative = self.negative_prompt
+        if not (negative is None or isinstance(negative, str) or _are_strings(negative)):
+            raise ValueError(
+                f"negative_prompt must be a string or a list of strings, got {negative!r}"
+            )
         if self.guidance is not None and self.guidance_scale is not None:
             raise ValueError("give either guidance, with its weight, or guidance_scale, not both")
         if self.num_videos_per_prompt < 1:

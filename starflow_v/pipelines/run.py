@@ -10,6 +10,7 @@ from torch import Tensor
 
 from starflow_v.flow.solver import Cost
 from starflow_v.pipelines.known import Kept
+from starflow_v.sampling.overlap import Stages, close
 from starflow_v.sampling.stages import Frames, gather
 
 
@@ -50,7 +51,7 @@ class AnyRun(Protocol):
     @property
     def costs(self) -> tuple[Cost, Cost]: ...
 
-    def as_stream(self) -> Frames: ...
+    def as_stream(self, stages: Stages) -> Frames: ...
 
     def stage_by_stage(self, count: Callable[[], Any]) -> Frames: ...
 
@@ -74,23 +75,40 @@ class Run:
     """How many of the first pixel frames are left out."""
     kept: Kept | None = None
     """What is put back into the pixels."""
+    most: int | None = None
+    """How many frames the shallow blocks solve side by side; `None`: all."""
 
     @property
     def costs(self) -> tuple[Cost, Cost]:
         """What solving the deep and the shallow blocks has taken so far."""
         return self.deep.cost, self.shallow.cost
 
-    def as_stream(self) -> Frames:
-        """Clean latent frames (B, 1, c, h, w), each as soon as it can be."""
-        return self.denoise(self.shallow(self.deep(self.noise)))
+    def as_stream(self, stages: Stages) -> Frames:
+        """Clean latent frames (B, 1, c, h, w), each as soon as it can be.
+
+        Args:
+            stages: how a stage's frames reach the next one, the last one's the decoder.
+        """
+        device = self.text.device
+        u = stages(self.deep(self.noise), device)
+        x = stages(self.shallow(u), device)
+        clean = stages(self.denoise(x), device)
+        try:
+            yield from clean
+        finally:
+            close(u, x, clean)
 
     def stage_by_stage(self, count: Callable[[], Any]) -> Frames:
         """The same frames; every stage works on all of them before the next one begins.
 
+        The shallow blocks solve as many side by side as `most`, so that their memory is that of one
+        window, however long the video is.
+
         Args:
             count: called after each frame of the deep stage, which takes nearly all the time.
         """
-        return self.denoise(self.shallow(gather(_counted(self.deep(self.noise), count))))
+        solved = gather(_counted(self.deep(self.noise), count), at_most=self.most)
+        return self.denoise(self.shallow(solved))
 
 
 def _counted(frames: Frames, count: Callable[[], Any]) -> Frames:

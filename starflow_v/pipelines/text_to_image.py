@@ -14,6 +14,7 @@ from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.solver import Cost, Solver
 from starflow_v.pipelines.generation import AnyCallback
 from starflow_v.pipelines.inpainting import InpaintingPipeline
+from starflow_v.pipelines.masks import Mask
 from starflow_v.pipelines.media import Picture
 from starflow_v.pipelines.output import StarFlowVPipelineOutput
 from starflow_v.pipelines.request import Request
@@ -143,7 +144,7 @@ class StarFlowPipeline(InpaintingPipeline):
     def inpaint(
         self,
         image: Picture,
-        mask_image: Picture,
+        mask_image: Mask,
         prompt: str | None = None,
         labels: int | str | None = None,
         *,
@@ -160,7 +161,7 @@ class StarFlowPipeline(InpaintingPipeline):
 
         Args:
             image: a file, a PIL image, an array (H,W,3) or a tensor (3,H,W).
-            mask_image: the same; white where the image is to be made anew.
+            mask_image: the same, or an array (H,W); white where the image is to be made anew.
             prompt: what the image shows.
             labels: its class instead.
             steps: proposals of the chain. Too few leave the hidden part as it began.

@@ -8,12 +8,15 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.solver import Solver
 from starflow_v.flow.window import Window
 from starflow_v.pipelines.generation import AnyCallback
 from starflow_v.pipelines.inversion import InvertiblePipeline
 from starflow_v.pipelines.output import StarFlowVPipelineOutput
+from starflow_v.pipelines.prompts import Prompts
 from starflow_v.pipelines.request import Request
+from starflow_v.sampling.overlap import Stages
 
 
 class StarFlowVPipeline(InvertiblePipeline):
@@ -30,7 +33,7 @@ class StarFlowVPipeline(InvertiblePipeline):
     @torch.no_grad()
     def __call__(
         self,
-        prompt: str | Sequence[str] | None = None,
+        prompt: Prompts | None = None,
         negative_prompt: str | Sequence[str] | None = None,
         height: int | None = None,
         width: int | None = None,
@@ -50,11 +53,13 @@ class StarFlowVPipeline(InvertiblePipeline):
         frame_rate: int | None = None,
         solver: Solver | None = None,
         window: Window | None = None,
+        guidance: Guidance | None = None,
     ) -> StarFlowVPipelineOutput | tuple[object]:
         """Make videos from prompts.
 
         Args:
-            prompt: one or several prompts.
+            prompt: one or several prompts; {0: prompt, 40: prompt, ...} is told from those pixel
+                frames on (from the nearest ones where a latent frame begins: 0, 1, 5, 9, ...).
             negative_prompt: what the unconditional branch is told instead of nothing.
             height: pixels; `None`: as trained.
             width: pixels; `None`: as trained.
@@ -77,6 +82,7 @@ class StarFlowVPipeline(InvertiblePipeline):
             frame_rate: frames per second told to the model; `None`: as trained.
             solver: how the flow is inverted; `None`: `SequentialSolver()`.
             window: when the deep block restarts; `None`: when the model's own window is full.
+            guidance: a rule instead of `DensityGuidance(guidance_scale)`, such as `LinearGuidance`.
         """
         return self._call(
             self._plan(Request.of(locals())),
@@ -87,7 +93,7 @@ class StarFlowVPipeline(InvertiblePipeline):
 
     def stream(
         self,
-        prompt: str | Sequence[str] | None = None,
+        prompt: Prompts | None = None,
         negative_prompt: str | Sequence[str] | None = None,
         *,
         height: int | None = None,
@@ -105,10 +111,16 @@ class StarFlowVPipeline(InvertiblePipeline):
         frame_rate: int | None = None,
         solver: Solver | None = None,
         window: Window | None = None,
+        guidance: Guidance | None = None,
+        stages: Stages | None = None,
     ) -> Iterator[Any]:
         """Make videos and hand out their frames as soon as they exist: 1, then 4 at a time.
 
-        The arguments and the frames are those of a call.
+        The arguments and the frames are those of a call. Closed early, it leaves nothing behind.
+
+        Args:
+            stages: how the stages follow each other: `SideBySide()` or `InSeries()`, with the same
+                frames; `None`: side by side, unless the models have hooks (offloading).
 
         Yields:
             "np": (B, f, H, W, 3), "pt": (B, f, 3, H, W), "pil": lists, "latent": (B, c, 1, h, w).

@@ -29,6 +29,7 @@ from torch import Generator, Tensor
 from starflow_v.data.pixels import hide, to_frames
 from starflow_v.data.video_io.frames import Frames
 from starflow_v.flow.encoding import noise_of
+from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.solver import Solver
 from starflow_v.flow.window import Window
 from starflow_v.pipelines.chunks import Chunk, ChunkedRun, cut
@@ -38,8 +39,10 @@ from starflow_v.pipelines.known import Kept, Known, put_back
 from starflow_v.pipelines.masks import Mask, read_mask
 from starflow_v.pipelines.media import Clips, clip_size, list_clips, read_clips
 from starflow_v.pipelines.output import StarFlowVPipelineOutput
+from starflow_v.pipelines.prompts import Prompts
 from starflow_v.pipelines.request import Plan, Request, given
 from starflow_v.pipelines.run import AnyRun, Run
+from starflow_v.sampling.overlap import Stages
 
 OVERLAP = 2
 """Target latents that a chunk knows from the one before: two tell where things move."""
@@ -73,7 +76,7 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
     def __call__(
         self,
         video: Clips,
-        prompt: str | Sequence[str] | None = None,
+        prompt: Prompts | None = None,
         negative_prompt: str | Sequence[str] | None = None,
         height: int | None = None,
         width: int | None = None,
@@ -95,6 +98,7 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
         frame_rate: int | None = None,
         solver: Solver | None = None,
         window: Window | None = None,
+        guidance: Guidance | None = None,
     ) -> StarFlowVPipelineOutput | tuple[object]:
         """Edit clips. The videos are as long as they are.
 
@@ -131,7 +135,7 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
     def stream(
         self,
         video: Clips,
-        prompt: str | Sequence[str] | None = None,
+        prompt: Prompts | None = None,
         negative_prompt: str | Sequence[str] | None = None,
         *,
         height: int | None = None,
@@ -151,6 +155,8 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
         frame_rate: int | None = None,
         solver: Solver | None = None,
         window: Window | None = None,
+        guidance: Guidance | None = None,
+        stages: Stages | None = None,
     ) -> Iterator[Any]:
         """Hand out frames as soon as they exist: 1, then 4 at a time.
 
@@ -162,6 +168,7 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
         self, request: Request, video: Clips, strength: float | None, mask: Mask | None
     ) -> tuple[Plan, Source]:
         """Read the clips and the mask, and settle the size by the first clip."""
+        request.refuse_retold("an edited clip")
         if strength is None:
             self._need_task("v2v", "edit by an instruction; strength= edits by inversion")
         else:

@@ -79,8 +79,8 @@ SCHEMES = {scheme.name: scheme for scheme in (SEQUENTIAL, PAPER, OURS)}
 def read_evaluations(path: Path) -> list[Scheme]:
     """The schemes measured in a file of `starflow-v benchmark`, one a row of its results.
 
-    A row says `solver`, `evaluations` and `passes` of both halves; the settings say
-    `tokens_per_frame`, `latent_frames` and `shallow_blocks` of the video they were counted on.
+    A row says `solver`, `guidance`, and `evaluations` and `passes` of both halves; the settings
+    say `tokens_per_frame`, `latent_frames` and `shallow_blocks` of the video they were counted on.
     """
     try:
         content = json.loads(path.read_text("utf-8").strip().splitlines()[-1])
@@ -111,5 +111,6 @@ def _scheme_of(row: dict[str, Any], settings: dict[str, Any], path: Path) -> Sch
     for half, repeats in (("deep", 1), ("shallow", blocks)):
         passes, evaluations = row["passes"][half], row["evaluations"][half]
         span = max(1, round(passes * tokens[half] / max(1, evaluations)))
-        efforts[half] = Effort(passes=max(1.0, passes / repeats), span=span)
-    return Scheme(name=str(row["solver"]), **efforts, source=f"measured: {path.name}")
+        efforts[half] = Effort(passes=max(1.0, passes / max(1, repeats)), span=span)
+    told = f", guidance {row['guidance']:g}" if "guidance" in row else ""
+    return Scheme(name=f"{row['solver']}{told}", **efforts, source=f"measured: {path.name}")

@@ -21,6 +21,7 @@ from starflow_v.flow.guidance import DensityGuidance
 from starflow_v.flow.window import ContextWindow
 from starflow_v.nn.cache import AS_THEY_COME
 from starflow_v.nn.storage import CacheStorage
+from starflow_v.pipelines.windows import window_sizes
 from starflow_v.planner.blueprint import Blueprint
 from starflow_v.planner.devices import Device
 from starflow_v.planner.probe import MeasuringSolver, measure_ends
@@ -114,8 +115,8 @@ class Planner:
         self._check_size()
         self._frames = blueprint.codec.latent_frames(job.num_frames)
         settings = blueprint.settings
-        held, overlap = settings["window_frames"], settings["window_overlap"]
-        self._window = ContextWindow(held, overlap) if self._frames > held else None
+        long = self._frames > settings["window_frames"]
+        self._window = ContextWindow(*window_sizes(settings)) if long else None
         self._traced: dict[Hashable, StageCost] = {}
 
     def stages(

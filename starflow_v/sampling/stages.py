@@ -9,10 +9,11 @@ it took. The last stage, from clean latents to pixels, is the codec's `decode_st
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from typing import Protocol
 
 import torch
@@ -21,8 +22,9 @@ from torch import Tensor
 from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.solver import Cost, Solver
 from starflow_v.flow.starflow import StarFlowModel
-from starflow_v.flow.texts import Texts
+from starflow_v.flow.texts import Later
 from starflow_v.flow.window import Window
+from starflow_v.sampling.abandoning import AbandonableSolver
 
 Frames = Iterator[Tensor]
 
@@ -38,11 +40,11 @@ class Denoiser(Protocol):
         """(B, 1, c, h, w) each -> the same, cleaned."""
 
 
-def gather(frames: Frames) -> Frames:
-    """Wait for all frames and hand them on as one tensor."""
+def gather(frames: Frames, *, at_most: int | None = None) -> Frames:
+    """Wait for all frames and hand them on as one tensor, or as several of so many frames."""
     waited = list(frames)
     if waited:
-        yield torch.cat(waited, dim=1)
+        yield from torch.cat(waited, dim=1).split(at_most or sys.maxsize, dim=1)
 
 
 def one_by_one(frames: Frames) -> Frames:
@@ -63,7 +65,7 @@ class DeepStage:
     guidance: Guidance | None = None
     prefix: Tensor | None = None
     window: Window | None = None
-    restart: Texts | None = None
+    restart: Later | None = None
     cost: Cost = field(default=Cost(), init=False)
 
     def __call__(self, noise: Frames) -> Frames:
@@ -71,7 +73,7 @@ class DeepStage:
             one_by_one(noise),
             self.text,
             frames=self.frames,
-            solver=self.solver,
+            solver=AbandonableSolver(self.solver),
             null_text=self.null_text,
             guidance=self.guidance,
             prefix=self.prefix,
@@ -92,7 +94,7 @@ class ShallowStage:
 
     def __call__(self, frames: Frames) -> Frames:
         for u in frames:
-            x, cost = self.flow.solve_shallow(u, self.solver)
+            x, cost = self.flow.solve_shallow(u, AbandonableSolver(self.solver))
             self.cost += cost
             yield x
 
@@ -104,23 +106,25 @@ class DenoiseStage:
     A video longer than the deep block's window is cleaned in chunks of that length, since the
     denoiser knows no later positions. The frames at the end of a chunk that could not look ahead
     are left to the next one, which begins some frames before them for context: half of what the
-    look-ahead leaves. (A look-ahead longer than half a chunk is cut to that.)
+    look-ahead leaves. (A look-ahead longer than half a chunk is cut to that.) A chunk ends early
+    where its text changes.
 
     Known frames are context only: they come first, as noisy as the others, and are not handed on.
 
     Args:
         denoiser: the denoiser.
         text: text embeddings, (B, L, E).
-        window: the deep block's window; `None`: one chunk.
+        window: the deep block's window; `None`: one chunk, with one text.
         prefix: noisy latents (B, P, c, h, w) of the known frames before those to be cleaned.
-        restart_text: the text of all chunks but the first; `None`: the same.
+        later: what is told later, and when, to chunks that begin with the first frame and to
+            others; `None`: always the text.
     """
 
     denoiser: Denoiser
     text: Tensor | None
     window: Window | None = None
     prefix: Tensor | None = None
-    restart_text: Tensor | None = None
+    later: Later | None = None
 
     def __call__(self, frames: Frames) -> Frames:
         if self.prefix is None:
@@ -134,21 +138,31 @@ class DenoiseStage:
             yield from self.denoiser.denoise_frames(stream, self.text)
             return
         length = self.window.frames
-        ahead = min(self.denoiser.lookahead, max(1, (length - 1) // 2))
-        again = ahead + (length - ahead) // 2
-        skip, history, text = 0, deque[Tensor](maxlen=again), self.text
-        while not stream.empty():
-            chunk = [*history]
-            fresh = _recorded(islice(stream, length - len(chunk)), history)
-            cleaned = self.denoiser.denoise_frames(chain(chunk, fresh), text)
-            for index, frame in enumerate(cleaned):
-                if index >= length - ahead and not stream.empty():
+        ahead = min(self.denoiser.lookahead, max(1, (length - 1) // 2), length - 1)
+        history = deque[Tensor](maxlen=ahead + (length - ahead) // 2)
+        cleaned = 0
+        while stream.taken > cleaned or not stream.empty():
+            context = len(history) - (stream.taken - cleaned)  # frames that are cleaned already
+            chunk, restarted = [*history], cleaned > context
+            text, same = self._told(cleaned, restarted=restarted, at_most=length)
+            most = min(length, context + same + ahead)
+            fresh = _recorded(islice(stream, most - len(chunk)), history)
+            for index, frame in enumerate(self.denoiser.denoise_frames(chain(chunk, fresh), text)):
+                whole = index >= most - ahead and not stream.empty()
+                if whole or index >= context + same:
                     break
-                if index >= skip:
+                if index >= context:
+                    cleaned += 1
                     yield frame
-            skip = again - ahead
-            if self.restart_text is not None:
-                text = self.restart_text
+
+    def _told(self, frame: int, *, restarted: bool, at_most: int) -> tuple[Tensor | None, int]:
+        """The text of a frame, and for how many frames from it on it stays the same."""
+        if self.later is None:
+            return self.text, at_most
+        told = self.later.at(frame, restarted=restarted)
+        following = (self.later.at(frame + k, restarted=restarted) for k in range(at_most))
+        same = sum(1 for _ in takewhile(lambda other: other is told, following))
+        return self.text if told is None else told.text, same
 
 
 def _behind(prefix: Tensor, frames: Frames) -> Frames:
@@ -163,17 +177,20 @@ def _behind(prefix: Tensor, frames: Frames) -> Frames:
 
 
 class _Peekable:
-    """An iterator that can say whether it is at its end."""
+    """An iterator that can say whether it is at its end, and how many frames were taken."""
 
     def __init__(self, frames: Frames) -> None:
         self._frames = frames
         self._next: list[Tensor] = []
+        self.taken = 0
 
     def __iter__(self) -> Frames:
         return self
 
     def __next__(self) -> Tensor:
-        return self._next.pop() if self._next else next(self._frames)
+        frame = self._next.pop() if self._next else next(self._frames)
+        self.taken += 1
+        return frame
 
     def empty(self) -> bool:
         """Whether no frame is left; waits for the next one."""

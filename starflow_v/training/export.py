@@ -9,10 +9,7 @@ from typing import Any
 from starflow_v.config import from_dictionary
 from starflow_v.training.engine.checkpoint import load_checkpoint
 from starflow_v.training.engine.trainer import Trainer
-from starflow_v.training.flow import recipe_of
-from starflow_v.training.flow_settings import FlowSettings
-from starflow_v.training.matching import MatchingRecipe
-from starflow_v.training.matching_settings import OBJECTIVE, MatchingSettings
+from starflow_v.training.recipes import described_settings, recipe_of
 from starflow_v.training.vae.codec import CodecRecipe
 from starflow_v.training.vae.settings import CodecSettings
 
@@ -41,8 +38,5 @@ def _trainer(description: Mapping[str, Any]) -> Trainer[Any]:
     if "curriculum" in description:
         codec = from_dictionary(CodecSettings, description)
         return Trainer(CodecRecipe(codec), codec.trainer, description=description)
-    if description.get("objective") == OBJECTIVE:
-        matching = from_dictionary(MatchingSettings, description)
-        return Trainer(MatchingRecipe(matching), matching.trainer, description=description)
-    flow = from_dictionary(FlowSettings, description)
-    return Trainer(recipe_of(flow), flow.trainer, description=description)
+    settings = described_settings(description)
+    return Trainer(recipe_of(settings), settings.trainer, description=description)

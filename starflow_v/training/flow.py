@@ -16,20 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from starflow_v.config import load_config, to_dictionary
 from starflow_v.data.latent_cache import LatentBatch
 from starflow_v.denoiser import CausalDenoiser
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
 from starflow_v.training.engine.recipe import Part
 from starflow_v.training.engine.state import module_state, restore_module
-from starflow_v.training.engine.trainer import Trainer
 from starflow_v.training.flow_report import measure_held_out
 from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.flow_text import FrozenText
 from starflow_v.training.growth import grow_denoiser, grow_flow
 from starflow_v.training.latent_recipe import LatentRecipe
-from starflow_v.training.likelihood import LikelihoodRecipe
 from starflow_v.training.lora import LoraSettings, add_adapter, check_same_networks, save_adapters
 from starflow_v.training.objectives import (
     add_noise,
@@ -45,30 +42,6 @@ FlowBatch = Mapping[str, Tensor]
 """latents and eps (B,T,c,h,w), sigma (B,), and the captions, see `flow_text`."""
 
 
-def train_flow(config: str | Path, overrides: Sequence[str] = ()) -> Path | None:
-    """Train (or go on training) the flow that a configuration describes.
-
-    Returns the folder of the exported pipeline (or adapter), or None if the run was stopped before
-    its end.
-    """
-    settings = load_config(FlowSettings, config, overrides)
-    recipe = recipe_of(settings)
-    recipe.prepare_data()
-    trainer: Trainer[FlowBatch] = Trainer(
-        recipe, settings.trainer, description=to_dictionary(settings)
-    )
-    if trainer.run() < settings.trainer.steps:
-        return None
-    exported = Path(settings.trainer.folder) / ("pipeline" if settings.lora is None else "lora")
-    trainer.export(exported)
-    return exported
-
-
-def recipe_of(settings: FlowSettings) -> FlowRecipe | LikelihoodRecipe:
-    """With a denoiser or without."""
-    return LikelihoodRecipe(settings) if settings.denoiser is None else FlowRecipe(settings)
-
-
 class FlowRecipe(LatentRecipe):
     """Flow, text encoder and denoiser on cached latents."""
 
@@ -76,7 +49,7 @@ class FlowRecipe(LatentRecipe):
 
     def __init__(self, settings: FlowSettings) -> None:
         super().__init__(settings)
-        assert settings.denoiser is not None, "`recipe_of` chooses the other recipe"
+        assert settings.denoiser is not None, "`recipes.recipe_of` chooses the other recipe"
         shared = {"in_channels": self.codec.channels, "text_dim": self.text.width}
         shape = asdict(settings.flow)
         self.flow = StarFlowModel(**shared, **shape)
@@ -98,10 +71,20 @@ class FlowRecipe(LatentRecipe):
             for name, it in optimizers.items()
         }
 
+    @property
+    def exported(self) -> str:
+        return "pipeline" if self.settings.lora is None else "lora"
+
     def _initialize(self, folder: str) -> None:
         """Begin with what a pipeline of the same vocabulary computes; larger networks grow."""
         start = StarFlowVPipeline.from_pretrained(folder)
         assert self.tokenizer is not None, "models of classes have a recipe of their own"
+        lacking = [name for name in ("tokenizer", "denoiser") if getattr(start, name) is None]
+        if lacking:
+            raise ValueError(
+                f"a run cannot begin with {folder}, which has no {' and no '.join(lacking)}: "
+                "initialize wants a model that this command exported"
+            )
         if start.tokenizer.get_vocab() != self.tokenizer.get_vocab():
             raise ValueError(
                 f"{folder} reads other words than this run: its tokenizer has "

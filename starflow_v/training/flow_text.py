@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from starflow_v.data.fingerprint import module_fingerprint
-from starflow_v.data.shards import Turn, build_shards, digest, sign, wait_for_shards
+from starflow_v.data.shards import build_shards, digest, sign, wait_for_shards
 from starflow_v.data.text_cache import TextCache, text_plan
+from starflow_v.processes import this_process
 from starflow_v.text import (
     LabelEncoder,
     Tokenizer,
@@ -79,13 +80,13 @@ class CachedText(FrozenText):
     @cached_property
     def cache(self) -> TextCache:
         """The embeddings; what is missing on the disk is made first."""
-        folder, turn = self._data.folder / "text", Turn.of_this_process()
+        folder = self._data.folder / "text"
         vocabulary = digest(f"{word} {i}" for word, i in sorted(self.tokenizer.get_vocab().items()))
         encoder = module_fingerprint(self.encoder)
         sign(folder, f"text encoder {encoder}, words {vocabulary}, {self.length} tokens")
         plan = text_plan(self._captions(), self._embed)
         with on_accelerator(self.encoder):
-            build_shards(folder, plan, turn=turn)
+            build_shards(folder, plan, process=this_process())
         wait_for_shards(folder, [plan])
         return TextCache(folder, plan.count, length=self.length)
 

@@ -29,9 +29,6 @@ from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.nn.layers import RMSNorm
 from starflow_v.nn.transformer import TransformerLayer
 
-FIXED = ("in_channels", "patch_size", "head_dim", "text_dim")
-"""What a grown model shares with the smaller one."""
-
 
 @torch.no_grad()
 def grow_flow(small: StarFlowModel, large: StarFlowModel) -> None:
@@ -65,15 +62,19 @@ def _check(
     large: StarFlowModel | CausalDenoiser,
     sizes: Sequence[str],
 ) -> None:
-    """Refuse what is no growth, with both shapes."""
-    old, new = ({key: model.config[key] for key in (*FIXED, *sizes)} for model in (small, large))
-    refused = [key for key in FIXED if old[key] != new[key]]
+    """Refuse what is no growth, with both shapes; what is no size must stay."""
+    old, new = (_arguments(model) for model in (small, large))
+    refused = [key for key in old if key not in sizes and old[key] != new[key]]
     refused += [key for key in sizes if not _holds(new[key], old[key])]
     if refused:
         raise ValueError(
             f"a {type(small).__name__} of {_shape(old)} cannot become one of {_shape(new)}: "
             f"{', '.join(refused)} would have to stay, or to grow (shallow blocks by pairs)"
         )
+
+
+def _arguments(model: StarFlowModel | CausalDenoiser) -> dict[str, Any]:
+    return {key: value for key, value in model.config.items() if not key.startswith("_")}
 
 
 def _holds(large: Any, small: Any) -> bool:

@@ -38,6 +38,11 @@ class LatentRecipe:
         self.text_encoder, self.tokenizer = self.text.encoder, self.text.tokenizer
 
     @property
+    def exported(self) -> str:
+        """Name of the folder, in the run's, of what is exported at the end."""
+        return "pipeline"
+
+    @property
     def cache(self) -> LatentCache:
         """The latents that are trained on; what is missing on the disk is made first."""
         return self.data.latents

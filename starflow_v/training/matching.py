@@ -22,31 +22,13 @@ from starflow_v.baselines.couplings import Coupling, WeightedCoupling
 from starflow_v.baselines.flow_matching import flow_matching_loss, interpolate, target_velocity
 from starflow_v.baselines.gibbs import choose_kappa, effective_sample_size
 from starflow_v.baselines.pipeline import StarFlowVFlowMatchingPipeline
-from starflow_v.config import load_config, to_dictionary
 from starflow_v.data.latent_cache import LatentBatch
 from starflow_v.training.engine.recipe import Part
-from starflow_v.training.engine.trainer import Trainer
 from starflow_v.training.latent_recipe import Batch, LatentRecipe
 from starflow_v.training.matching_settings import MatchingSettings, make_coupling
 
 KAPPA_CLIPS = 128
 """Clips whose frames kappa is chosen by."""
-
-
-def train_matching(config: str | Path, overrides: Sequence[str] = ()) -> Path | None:
-    """Train (or go on training) the velocity that a configuration describes.
-
-    Returns the folder of the exported pipeline, or None if the run was stopped before its end.
-    """
-    settings = load_config(MatchingSettings, config, overrides)
-    recipe = MatchingRecipe(settings)
-    recipe.prepare_data()
-    trainer: Trainer[Batch] = Trainer(recipe, settings.trainer, description=to_dictionary(settings))
-    if trainer.run() < settings.trainer.steps:
-        return None
-    exported = Path(settings.trainer.folder) / "pipeline"
-    trainer.export(exported)
-    return exported
 
 
 class MatchingRecipe(LatentRecipe):

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from starflow_v import (
     CausalVelocityModel,
+    DensityGuidance,
     SequentialSolver,
     StarFlowVFlowMatchingPipeline,
 )
@@ -98,6 +99,8 @@ def test_steps_and_integrators_are_chosen(pipe) -> None:
     assert_close(euler.frames, fine.frames, atol=0.02, rtol=0)
     with pytest.raises(ValueError, match=r"set pipe\.integrator"):
         pipe(PROMPT, solver=SequentialSolver())
+    with pytest.raises(ValueError, match="give guidance_scale"):
+        pipe(PROMPT, guidance=DensityGuidance(1.0))
     with pytest.raises(ValueError, match="num_inference_steps=0"):
         pipe(PROMPT, num_inference_steps=0)
 

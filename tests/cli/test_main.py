@@ -21,6 +21,7 @@ COMMANDS = (
     "rank",
     "sample",
     "info",
+    "benchmark",
     "cache",
     "train",
     "train-vae",

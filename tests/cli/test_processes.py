@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from starflow_v.cli.common.processes import Process, this_process
 from starflow_v.cli.main import app
 from starflow_v.data.video_io import read_video
+from starflow_v.processes import Process, this_process
 
 PROMPTS = ["a red circle", "a big red circle", "a circle moves right", "red", "blue background"]
 ROOT = Path(__file__).parents[2]

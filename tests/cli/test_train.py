@@ -12,7 +12,7 @@ from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.vae.settings import CodecSettings
 
 COMMANDS = {
-    "train": ("starflow_v.training.objective", "train_model"),
+    "train": ("starflow_v.training.recipes", "train_model"),
     "train-vae": ("starflow_v.training.vae.codec", "train_codec"),
 }
 

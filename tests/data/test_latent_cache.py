@@ -8,7 +8,8 @@ from torch.testing import assert_close
 
 from starflow_v.data.buckets import Bucket, Size
 from starflow_v.data.latent_cache import Encoded, LatentCache, latent_plan, skipped_files
-from starflow_v.data.shards import Turn, build_shards, shard_path
+from starflow_v.data.shards import build_shards, shard_path
+from starflow_v.processes import Process
 
 SQUARE, WIDE = Size(16, 16), Size(8, 24)
 
@@ -37,7 +38,7 @@ class Numbers:
 
 def build(folder: Path, *tasks: str) -> None:
     for task in tasks:
-        build_shards(folder, latent_plan(Numbers(), task), turn=Turn())
+        build_shards(folder, latent_plan(Numbers(), task), process=Process())
 
 
 def test_an_interrupted_build_goes_on(tmp_path: Path) -> None:
@@ -48,8 +49,8 @@ def test_an_interrupted_build_goes_on(tmp_path: Path) -> None:
             return super().encode(task, index)
 
     with pytest.raises(KeyboardInterrupt):
-        build_shards(tmp_path, latent_plan(Interrupted(), "video"), turn=Turn())
-    assert build_shards(tmp_path, latent_plan(Numbers(), "video"), turn=Turn()) == 1
+        build_shards(tmp_path, latent_plan(Interrupted(), "video"), process=Process())
+    assert build_shards(tmp_path, latent_plan(Numbers(), "video"), process=Process()) == 1
     assert not list(tmp_path.glob("*.part"))
 
 

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from starflow_v.data import text_cache
-from starflow_v.data.shards import Turn, build_shards
+from starflow_v.data.shards import build_shards
 from starflow_v.data.text_cache import TextCache, text_plan
+from starflow_v.processes import Process
 
 LENGTH = 6
 
@@ -27,7 +28,7 @@ def test_what_is_read_is_what_was_said(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(text_cache, "BATCH", 2)
     captions = ["cat", "dog", "", "zebras", "a", "cat"]
     plan = text_plan(captions, embed)
-    assert build_shards(tmp_path, plan, turn=Turn()) == plan.count == 2
+    assert build_shards(tmp_path, plan, process=Process()) == plan.count == 2
     cache = TextCache(tmp_path, plan.count, length=LENGTH)
     assert len(cache) == 5
     assert_close(cache.embed(captions), embed(captions)[0])
@@ -38,6 +39,6 @@ def test_what_is_read_is_what_was_said(tmp_path: Path, monkeypatch: pytest.Monke
 def test_other_captions_are_embedded_anew(tmp_path: Path) -> None:
     for captions in (["cat"], ["cat", "dog"]):
         plan = text_plan(captions, embed)
-        assert build_shards(tmp_path, plan, turn=Turn()) == 1
+        assert build_shards(tmp_path, plan, process=Process()) == 1
         cached = TextCache(tmp_path, plan.count, length=LENGTH).embed(captions)
         assert_close(cached, embed(captions)[0])

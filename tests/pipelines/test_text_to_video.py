@@ -10,7 +10,14 @@ import torch
 from diffusers import AutoencoderKL
 from torch.testing import assert_close
 
-from starflow_v import ContextWindow, JacobiSolver, StarFlowVPipeline
+from starflow_v import (
+    ContextWindow,
+    DensityGuidance,
+    InSeries,
+    JacobiSolver,
+    LinearGuidance,
+    StarFlowVPipeline,
+)
 
 PROMPT = "a red circle moves right"
 
@@ -72,7 +79,7 @@ def test_stream_does_only_the_work_that_is_asked_for(pipe, monkeypatch):
     monkeypatch.setattr(
         type(pipe.flow), "solve_shallow", lambda *args: seen.append(1) or solve(*args)
     )
-    stream = pipe.stream(PROMPT, num_frames=17, generator=seeded())
+    stream = pipe.stream(PROMPT, num_frames=17, generator=seeded(), stages=InSeries())
     next(stream)
     assert len(seen) == 1 + pipe.denoiser.lookahead
     stream.close()
@@ -103,6 +110,14 @@ def test_guidance(pipe):
     steered = run(pipe, guidance_scale=3.0, negative_prompt="a blue background")
     assert not torch.allclose(steered, run(pipe, guidance_scale=3.0), atol=1e-3)
     assert_close(run(pipe, guidance_scale=3.0, negative_prompt=""), run(pipe, guidance_scale=3.0))
+
+
+def test_a_rule_of_guidance_is_an_object(pipe):
+    density = run(pipe, guidance=DensityGuidance(2.0))
+    assert_close(density, run(pipe, guidance_scale=2.0))
+    assert not torch.allclose(density, run(pipe, guidance=LinearGuidance(2.0)))
+    with pytest.raises(ValueError, match="either guidance, with its weight, or guidance_scale"):
+        run(pipe, guidance=DensityGuidance(2.0), guidance_scale=2.0)
 
 
 def test_long_video_restarts(pipe):

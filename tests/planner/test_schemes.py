@@ -23,6 +23,16 @@ def test_counts_of_a_benchmark_become_passes_and_spans(tmp_path: Path) -> None:
     assert scheme.shallow == Effort(passes=5.0, span=32)
 
 
+def test_rows_of_one_solver_are_told_apart_by_their_guidance(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    rows = [{**ROW, "guidance": weight} for weight in (0.0, 3.5)]
+    path.write_text(json.dumps({"settings": SETTINGS, "results": rows}, indent=1))
+    assert [it.name for it in read_evaluations(path)] == [
+        "window, guidance 0",
+        "window, guidance 3.5",
+    ]
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"settings": {}, "results": [{}]}'])
 def test_other_files_are_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "run.json"

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from starflow_v import ContextWindow
+from starflow_v.flow.texts import Texts
 from starflow_v.sampling.noise import noise_frames, seed_children
 from starflow_v.sampling.stages import DenoiseStage, gather, one_by_one
 
@@ -112,10 +113,46 @@ def test_later_chunks_are_told_something_else():
             yield from super().denoise_frames(frames, text)
 
     first, later = torch.zeros(1), torch.ones(1)
-    stage = DenoiseStage(Listening(1), first, ContextWindow(5, 4), restart_text=later)
+    stage = DenoiseStage(Listening(1), first, ContextWindow(5, 4), later=Texts(later))
     assert len(list(stage(iter(numbered(9))))) == 9
     assert [text is first for text in told] == [True] + [False] * (len(told) - 1)
     assert len(told) > 1 and all(text is later for text in told[1:])
+
+
+class Alternating:
+    """Tells something else from each of these frames on."""
+
+    def __init__(self, starts: tuple[int, ...]) -> None:
+        self.starts = starts
+        self.told = [Texts(torch.tensor([float(n)])) for n in range(len(starts) + 1)]
+
+    def at(self, frame: int, *, restarted: bool) -> Texts | None:
+        number = sum(start <= frame for start in self.starts)
+        return self.told[number] if number else None
+
+
+@pytest.mark.parametrize("starts", [(1,), (2, 3), (4,), (9,), (11,), (1, 6, 7, 10)])
+@pytest.mark.parametrize("count", [12, 13])
+@pytest.mark.parametrize(("lookahead", "frames"), [(0, 5), (1, 5), (2, 5), (99, 5), (1, 2), (1, 1)])
+def test_every_frame_is_cleaned_once_under_the_text_of_its_time(lookahead, frames, count, starts):
+    told: list[float] = []
+
+    class Telling(Marker):
+        def denoise_frames(self, frames: Iterator[Tensor], text: Tensor | None) -> Iterator[Tensor]:
+            for cleaned in super().denoise_frames(frames, text):
+                told.append(float(text))
+                yield torch.cat((cleaned, text.view(1, 1, 1, 1, 1, 1)))
+
+    later = Alternating(starts)
+    stage = DenoiseStage(Telling(lookahead), torch.zeros(1), ContextWindow(frames, 0), later=later)
+    cleaned = [frame.flatten().tolist() for frame in stage(iter(numbered(count)))]
+    ahead = min(lookahead, max(1, (frames - 1) // 2), frames - 1)
+    for index, (oldest, frame, newest, text) in enumerate(cleaned):
+        assert frame == index
+        assert text == sum(start <= index for start in starts)
+        assert newest >= min(index + ahead, count - 1)
+        assert index - oldest >= min(index, (frames - ahead) // 2)
+    assert len(cleaned) == count
 
 
 def test_gather_and_one_by_one_undo_each_other():
@@ -124,6 +161,9 @@ def test_gather_and_one_by_one_undo_each_other():
     assert whole.shape == (1, 5, 1, 1, 1)
     assert_close(list(one_by_one(iter([whole]))), frames)
     assert list(gather(iter([]))) == []
+    pieces = list(gather(iter(frames), at_most=2))
+    assert [piece.shape[1] for piece in pieces] == [2, 2, 1]
+    assert_close(torch.cat(pieces, dim=1), whole)
 
 
 def test_noise_depends_on_neither_batch_nor_length():

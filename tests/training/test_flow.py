@@ -12,9 +12,10 @@ from starflow_v.config import load_config
 from starflow_v.data.buckets import Bucket, Size
 from starflow_v.training.engine.recipe import Share
 from starflow_v.training.export import export_checkpoint
-from starflow_v.training.flow import FlowRecipe, train_flow
+from starflow_v.training.flow import FlowRecipe
 from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.objectives import negative_log_likelihood
+from starflow_v.training.recipes import train_model
 from tests.pipelines.conftest import tiny_vae
 
 TINY = """
@@ -98,7 +99,7 @@ def test_a_batch_is_a_function_of_seed_step_and_number(config):
 
 
 def test_twenty_steps_lower_the_loss_and_the_export_makes_videos(config):
-    exported = train_flow(config)
+    exported = train_model(config)
     lines = (config.parent / "run" / "log.jsonl").read_text().splitlines()
     losses = [entry["nll"] for entry in map(json.loads, lines) if "nll" in entry]
     assert len(losses) == 20
@@ -200,12 +201,12 @@ def test_bad_tasks_are_named(config, change, message):
 
 def test_a_stopped_run_exports_nothing(config, tmp_path):
     changes = [f"trainer.folder={tmp_path}", "trainer.max_seconds=0"]
-    assert train_flow(config, changes) is None
+    assert train_model(config, changes) is None
     assert not (tmp_path / "pipeline").exists()
 
 
 def test_a_checkpoint_exports_what_the_run_exports(config, tmp_path):
-    train_flow(config)
+    train_model(config)
     checkpoint = config.parent / "run" / "checkpoints" / "step-00000020"
     exported = export_checkpoint(checkpoint, tmp_path / "pipeline")
     weights = "flow/diffusion_pytorch_model.safetensors"
@@ -217,7 +218,7 @@ def test_a_checkpoint_exports_what_the_run_exports(config, tmp_path):
 
 
 def test_a_run_begins_with_the_weights_of_a_pipeline(config, tmp_path):
-    exported = train_flow(config)
+    exported = train_model(config)
     changes = [f"initialize={exported}"]
     recipe = FlowRecipe(load_config(FlowSettings, config, changes))
     start = StarFlowVPipeline.from_pretrained(exported)
@@ -228,7 +229,7 @@ def test_a_run_begins_with_the_weights_of_a_pipeline(config, tmp_path):
 
 
 def test_a_run_begins_with_what_a_smaller_pipeline_computes(config):
-    changes = [f"initialize={train_flow(config)}"]
+    changes = [f"initialize={train_model(config)}"]
     small = FlowRecipe(load_config(FlowSettings, config, changes))
     larger = ["flow.shallow_layers=[1,1,1]", "flow.deep_layers=3", "flow.deep_width=48"]
     large = FlowRecipe(load_config(FlowSettings, config, [*changes, *larger, "denoiser.width=48"]))

@@ -13,9 +13,10 @@ from starflow_v.config import load_config
 from starflow_v.data.digits import part_of, read_digits
 from starflow_v.training.engine.recipe import Share
 from starflow_v.training.export import export_checkpoint
-from starflow_v.training.flow import FlowRecipe, recipe_of, train_flow
+from starflow_v.training.flow import FlowRecipe
 from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.likelihood import LikelihoodRecipe
+from starflow_v.training.recipes import recipe_of, train_model
 
 pytest.importorskip("sklearn")
 
@@ -73,7 +74,7 @@ def test_gaussian_noise_has_the_level_of_the_settings(tmp_path: Path) -> None:
 
 
 def test_a_run_lowers_the_loss_and_its_pipeline_samples(tmp_path: Path) -> None:
-    folder = train_flow(CONFIG, changes(tmp_path))
+    folder = train_model(CONFIG, changes(tmp_path))
     assert folder is not None
     pipe = StarFlowPipeline.from_pretrained(folder)
     assert isinstance(pipe.vae, PixelCodec) and isinstance(pipe.text_encoder, LabelEncoder)

@@ -13,8 +13,9 @@ from torch import Tensor
 from starflow_v import StarFlowVPipeline
 from starflow_v.config import load_config
 from starflow_v.training.export import export_checkpoint
-from starflow_v.training.flow import FlowRecipe, train_flow
+from starflow_v.training.flow import FlowRecipe
 from starflow_v.training.flow_settings import FlowSettings
+from starflow_v.training.recipes import train_model
 from tests.pipelines.conftest import tiny_vae
 from tests.training.test_flow import TINY
 
@@ -41,7 +42,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(config: Path) -> Path:
-    folder = train_flow(config)
+    folder = train_model(config)
     assert folder is not None
     return folder
 

@@ -17,7 +17,7 @@ from starflow_v.training.export import export_checkpoint
 from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.matching import MatchingRecipe
 from starflow_v.training.matching_settings import MatchingSettings
-from starflow_v.training.objective import load_settings, train_model
+from starflow_v.training.recipes import load_settings, train_model
 from tests.pipelines.conftest import tiny_vae
 
 TINY = """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from starflow_v.cli.common.comparison import Comparison
-    from starflow_v.data.video_io import VideoWriter
+    from starflow_v.data.video_io import Frames, VideoWriter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +43,14 @@ def make_batch(
     source: Source,
     overwrite: bool,
     compare: bool,
-    advance: Callable[[], object],
+    advance: Callable[[Frames], object],
 ) -> list[tuple[Path, Record]]:
     """Makes the videos of `batch` side by side, each with its record beside it.
 
-    No file is opened before the first frame is there. `advance` is called after every latent
-    frame. Ctrl-C after the first one makes shorter, valid videos of what is there, with records,
-    and goes on as a `KeyboardInterrupt` that tells so.
+    No file is opened before the first frame is there. `advance` is given the new frames
+    (B,f,H,W,3), uint8, of every latent frame. Ctrl-C after the first one, or an `advance` that
+    raises what it raises, makes shorter, valid videos of what is there, with records, and goes on
+    as a `KeyboardInterrupt` that tells so.
     """
     started = time.perf_counter()
     with ExitStack() as stack:
@@ -100,7 +101,7 @@ def _stream(
     import torch
 
     yield from start.stream(
-        prompt=[target.clip.prompt for target in batch],
+        prompt=[target.clip.told for target in batch],
         negative_prompt=settings.negative_prompt,
         height=settings.height,
         width=settings.width,
@@ -134,7 +135,7 @@ def _write_all(
     writers: dict[int, VideoWriter],
     comparisons: dict[int, Comparison],
     wanted: dict[int, int],
-    advance: Callable[[], object],
+    advance: Callable[[Frames], object],
 ) -> bool:
     """Writes as many frames as are wanted to each file; False if Ctrl-C came before them."""
     try:
@@ -145,7 +146,7 @@ def _write_all(
                 writer.write(fresh)
                 if index in comparisons:
                     comparisons[index].write(fresh)
-            advance()
+            advance(pixels)
             if all(writer.frames_written == wanted[index] for index, writer in writers.items()):
                 break
     except KeyboardInterrupt:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from starflow_v.cli.common.model_folder import Component, ModelFolder
+from starflow_v.pipelines.windows import window_sizes
 
 DEFAULTS = ("height", "width", "num_frames", "frame_rate", "guidance_scale")
 CONDITION_NAMES = {
@@ -30,8 +31,15 @@ def describe_model(model: ModelFolder) -> dict[str, Any]:
         "words": _words(model),
         "conditions": config.get("conditions"),
         "tasks": config.get("tasks"),
-        "window": {name: config.get(f"window_{name}") for name in ("frames", "overlap")},
+        "window": _describe_window(config),
     }
+
+
+def _describe_window(config: Mapping[str, Any]) -> dict[str, int | None]:
+    if config.get("window_frames") is None:
+        return {"frames": None, "overlap": None}
+    frames, overlap = window_sizes(config)
+    return {"frames": frames, "overlap": overlap}
 
 
 def _describe_parts(model: ModelFolder) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -110,8 +118,6 @@ def _sentences(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         )
     if window["frames"] is not None:
         frames, overlap = window["frames"], window["overlap"]
-        if "extend" in (facts["tasks"] or []) and frames > 2:
-            frames, overlap = frames - 1, min(overlap, frames - 2)
         yield "window", f"{frames} latent frames, then a restart with the last {overlap}"
     yield "text", f"up to {facts['text_length']} tokens"
     if facts["words"] is not None:

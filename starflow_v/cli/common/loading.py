@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from starflow_v.cli.common.memory import cache_storage
 from starflow_v.cli.common.model_folder import ModelFolder
-from starflow_v.cli.common.processes import this_process
 from starflow_v.cli.common.settings import Wishes
+from starflow_v.processes import this_process
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +33,8 @@ def load_pipeline(
     import torch
     from diffusers.utils import logging
 
+    from starflow_v import StarFlowModel
+
     logging.disable_progress_bar()
     if wishes.threads is not None:
         torch.set_num_threads(wishes.threads)
@@ -41,6 +43,8 @@ def load_pipeline(
     pipe = _kind_for(folder, kind).from_pretrained(folder.path, torch_dtype=getattr(torch, dtype))
     pipe.set_progress_bar_config(disable=True)
     if wishes.kv_dtype is not None:
+        if not isinstance(pipe.flow, StarFlowModel):
+            raise ValueError("--kv-dtype is for flows; a model of flow matching keeps them plain")
         pipe.set_cache_storage(cache_storage(wishes.kv_dtype))
     return pipe.to(device)
 

@@ -16,7 +16,7 @@ from starflow_v.cli.common.loading import embedded_model, find_device, load_pipe
 from starflow_v.cli.common.memory import check_memory
 from starflow_v.cli.common.model_folder import ModelFolder, read_model_folder
 from starflow_v.cli.common.planning import Batches, plan_batches, plan_repeat, refuse_taken
-from starflow_v.cli.common.processes import check_seed, this_process
+from starflow_v.cli.common.processes import check_seed
 from starflow_v.cli.common.record import (
     Record,
     changed_files,
@@ -28,6 +28,7 @@ from starflow_v.cli.common.saved_latents import saved_latents
 from starflow_v.cli.common.settings import Wishes, settle
 from starflow_v.cli.common.shared_options import Making
 from starflow_v.cli.common.tasks import Task
+from starflow_v.processes import this_process
 
 
 def make(
@@ -61,7 +62,12 @@ def make(
     process = this_process()
     check_seed(options.seed, process)
     batches = plan_batches(
-        prompt, options.prompts, options.output, seed=options.seed, batch_size=options.batch_size
+        prompt,
+        options.prompts,
+        options.output,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        then=options.then or (),
     )
     batches = process.share(batches)
     refuse_taken(batches, overwrite=options.overwrite, compare=compare)
@@ -166,7 +172,7 @@ def make_all(
                     source=source,
                     overwrite=options.overwrite,
                     compare=compare,
-                    advance=bar.update,
+                    advance=lambda _: bar.update(),
                 )
             for path, record in made:
                 bar.write(summary(path, record), file=sys.stdout)

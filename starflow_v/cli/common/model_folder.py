@@ -16,7 +16,7 @@ from starflow_v.cli.common.failures import CommandError
 PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl")
 SETTINGS = (".json", ".model", ".txt")
 """Suffixes of configurations and of tokenizers' files."""
-OURS = "StarFlowV"
+OURS = "StarFlow"
 """What the names of this package's pipelines begin with."""
 CONVERSION = "starflow-v convert makes a folder of a released checkpoint"
 LARGEST_HEADER = 100_000_000
@@ -68,7 +68,10 @@ class ModelFolder:
         return files
 
     def __getitem__(self, name: str) -> Component:
-        return next(component for component in self.components if component.name == name)
+        for component in self.components:
+            if component.name == name:
+                return component
+        raise ValueError(f"the model {self.path} has no part {name}")
 
     def __contains__(self, name: str) -> bool:
         return any(component.name == name for component in self.components)
@@ -90,7 +93,9 @@ def read_model_folder(path: Path) -> ModelFolder:
     index = _read_json(index_path)
     kind = str(index.get("_class_name"))
     if not kind.startswith(OURS):
-        raise ValueError(f"the model {path} is a {kind}; expected a {OURS}Pipeline")
+        raise ValueError(
+            f"the model {path} is a {kind}; expected a {OURS}VPipeline or a {OURS}Pipeline"
+        )
     parts = {name: value[1] for name, value in index.items() if _is_part(value)}
     components = [
         _read_component(path / name, name, kind) for name, kind in parts.items() if kind is not None

@@ -142,6 +142,14 @@ BlockSize = Annotated[
 Prompts = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Many prompts: a text file with one a line.")
 ]
+Then = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="'FRAME: PROMPT'",
+        help="What the video shows from that frame on, such as '40: a red circle moves left'; for "
+        "more changes give it again. With --prompts, it goes for all.",
+    ),
+]
 BatchSize = Annotated[int, typer.Option(min=1, help="Videos made side by side.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...; default: the best.")]
 Dtype = Annotated[

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from starflow_v.cli.common.names import clip_name, comparison_paths, record_path
 from starflow_v.cli.common.prompt_file import read_prompts
-from starflow_v.cli.common.record import Clip, Record
+from starflow_v.cli.common.record import Change, Clip, Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +34,22 @@ def plan_batches(
     *,
     seed: int | None,
     batch_size: int,
+    then: Sequence[str] = (),
 ) -> Batches:
-    """The clip of `prompt`, or those of the file `prompts`, whose seeds count up from `seed`."""
+    """The clip of `prompt`, or those of the file `prompts`, whose seeds count up from `seed`.
+
+    What they show later, `then`, goes for all.
+    """
+    changes = read_changes(then)
     seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
     if prompt is not None and prompts is None:
-        return [[_plan_one(prompt, seed, output)]]
+        return [[_plan_one(Clip(prompt=prompt, seed=seed, then=changes), output)]]
     if prompts is None or prompt is not None:
         raise ValueError("expected one of: a PROMPT, --prompts FILE, or --from RECORD")
-    clips = [Clip(prompt=p, seed=seed + i) for i, p in enumerate(read_prompts(prompts))]
+    clips = [
+        Clip(prompt=prompt, seed=seed + index, then=changes)
+        for index, prompt in enumerate(read_prompts(prompts))
+    ]
     if output is None or output.is_file() or (not output.is_dir() and _is_video(output)):
         raise ValueError(
             f"--prompts makes many videos, got -o {output}; expected a folder for them: -o FOLDER"
@@ -54,7 +63,7 @@ def plan_batches(
 
 def plan_repeat(record: Record, output: Path | None) -> Batches:
     """The clip of `record` once more, in the batch that it was made in, and cut where it was."""
-    whole = _plan_one(record.clip.prompt, record.clip.seed, output)
+    whole = _plan_one(record.clip, output)
     again = replace(whole, frames=record.frames)
     return [
         [
@@ -77,19 +86,43 @@ def refuse_taken(batches: Batches, *, overwrite: bool, compare: bool = False) ->
         )
 
 
-def _plan_one(prompt: str, seed: int, output: Path | None) -> Target:
-    """The clip goes to `output`, or into it if it is a folder of anything but frames."""
+def read_changes(then: Sequence[str]) -> tuple[Change, ...]:
+    """The changes of prompts that `--then` told, each as FRAME: PROMPT."""
+    changes = []
+    for told in then:
+        number, colon, prompt = told.partition(":")
+        number, prompt = number.strip(), prompt.strip()
+        if not colon or not (number.isascii() and number.isdigit()) or int(number) == 0:
+            raise ValueError(
+                f"--then {told!r} names no frame; expected FRAME: PROMPT, such as "
+                "--then '40: a red circle moves left'"
+            )
+        _check_prompt(prompt)
+        changes.append(Change(frame=int(number), prompt=prompt))
+    changes.sort(key=lambda change: change.frame)
+    twice = [a.frame for a, b in pairwise(changes) if a.frame == b.frame]
+    if twice:
+        raise ValueError(f"two prompts were given for frame {twice[0]}; expected one")
+    return tuple(changes)
+
+
+def _check_prompt(prompt: str) -> None:
     if not prompt.strip():
         raise ValueError("the prompt is empty; expected words, such as 'a red circle moves right'")
     if any(0xD800 <= ord(character) <= 0xDFFF for character in prompt):
         raise ValueError("the prompt holds bytes that are no text; expected UTF-8")
-    name = clip_name(prompt, seed)
+
+
+def _plan_one(clip: Clip, output: Path | None) -> Target:
+    """The clip goes to `output`, or into it if it is a folder of anything but frames."""
+    _check_prompt(clip.prompt)
+    name = clip_name(clip.prompt, clip.seed)
     if output is None:
         output = Path(name)
     elif output.is_dir() and not (output / "frame_00000.png").exists():
         output = output / name
     _check_suffix(output)
-    return Target(clip=Clip(prompt=prompt, seed=seed), video=output)
+    return Target(clip=clip, video=output)
 
 
 def _check_suffix(video: Path) -> None:

@@ -17,11 +17,29 @@ PACKAGES = ("torch", "diffusers", "transformers", "av", "numpy")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Change:
+    """Another prompt along the way."""
+
+    frame: int
+    """Of the pixel frames, from 0, the one that it begins with."""
+    prompt: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Clip:
     """One video that is asked for."""
 
     prompt: str
     seed: int
+    then: tuple[Change, ...] = ()
+    """What it shows later, in order."""
+
+    @property
+    def told(self) -> str | dict[int, str]:
+        """The prompt, or the prompts by their first frames, as the pipelines take them."""
+        if not self.then:
+            return self.prompt
+        return {0: self.prompt, **{change.frame: change.prompt for change in self.then}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +120,12 @@ def _settings(data: dict[str, Any]) -> dict[str, Any]:
     return {name: data[name] for name in known}
 
 
+def _clip(data: dict[str, Any]) -> Clip:
+    """That of a record; older ones know no changes."""
+    then = tuple(Change(**change) for change in data.get("then", ()))
+    return Clip(prompt=data["prompt"], seed=data["seed"], then=then)
+
+
 def read_record(path: Path) -> Record:
     """The record in `path`; a `ValueError` says what is wrong with it."""
     try:
@@ -111,7 +135,7 @@ def read_record(path: Path) -> Record:
             task=data.get("task", "generate"),
             given=given,
             settings=Settings(**_settings(data)),
-            batch=tuple(Clip(prompt=clip["prompt"], seed=clip["seed"]) for clip in data["batch"]),
+            batch=tuple(_clip(clip) for clip in data["batch"]),
             index=data["batch_index"],
             model=data["model"]["path"],
             hashes=data["model"]["sha256"],

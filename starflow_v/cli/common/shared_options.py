@@ -33,6 +33,7 @@ class Making:
     tolerance: opt.Tolerance = None
     block_size: opt.BlockSize = None
     prompts: opt.Prompts = None
+    then: opt.Then = None
     batch_size: opt.BatchSize = 1
     device: opt.Device = None
     dtype: opt.Dtype = None

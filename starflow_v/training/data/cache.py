@@ -9,7 +9,7 @@ from pathlib import Path
 from starflow_v.training.data.flow_data import load_codec
 from starflow_v.training.data.sources import open_data
 from starflow_v.training.flow_text import CachedText, open_text
-from starflow_v.training.objective import load_settings
+from starflow_v.training.recipes import load_settings
 
 
 def build_cache(config: str | Path, overrides: Sequence[str] = ()) -> Iterator[str]:

@@ -25,8 +25,9 @@ from starflow_v.checkpoints.parts import VAES
 from starflow_v.data.buckets import Bucket
 from starflow_v.data.fingerprint import encoder_fingerprint
 from starflow_v.data.latent_cache import LatentCache, LatentSource, latent_plan
-from starflow_v.data.shards import Turn, build_shards, sign, wait_for_shards
+from starflow_v.data.shards import build_shards, sign, wait_for_shards
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
+from starflow_v.processes import this_process
 from starflow_v.text import Conditions, Task, nearest_aspect_ratio
 from starflow_v.vae import Codec, PixelCodec, codec_for
 
@@ -97,14 +98,14 @@ class FlowData(ABC):
 
     def build(self, *, wait: bool = True) -> None:
         """Make the latents that are missing and this process's to make; then wait for others'."""
-        turn = Turn.of_this_process()
+        process = this_process()
         codec = codec_fingerprint(self.codec)
         with self.corpora() as corpora, on_accelerator(self.codec.vae):
             for folder, source, tasks in corpora:
                 sign(folder, f"{codec}, {source.fingerprint}")
                 for task in tasks:
-                    build_shards(folder, latent_plan(source, task), turn=turn)
-            if wait and turn.world > 1:
+                    build_shards(folder, latent_plan(source, task), process=process)
+            if wait and process.count > 1:
                 for folder, source, tasks in corpora:
                     wait_for_shards(folder, [latent_plan(source, task) for task in tasks])
 

@@ -1,4 +1,5 @@
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,9 +31,24 @@ def test_settings_are_the_probabilities() -> None:
     assert sum(len(scene.objects) == 2 for scene in scenes) == pytest.approx(250, abs=50)
 
 
+def test_shapes_are_drawn_as_often_as_their_weights_say() -> None:
+    rng, settings = np.random.default_rng(2), SceneSettings(shapes={"star": 5, "circle": 0})
+    shapes = Counter(sample_scene(rng, settings).objects[0].shape for _ in range(700))
+    assert shapes["star"] == pytest.approx(500, abs=60)
+    assert shapes["square"] == pytest.approx(100, abs=40)
+    assert shapes["circle"] == 0
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"two_objects": 1.5}, {"gradient": 0.7, "striped": 0.6}, {"duration": 0.0}]
+    "wrong",
+    [
+        {"two_objects": 1.5},
+        {"gradient": 0.7, "striped": 0.6},
+        {"duration": 0.0},
+        {"shapes": {"hexagon": 1.0}},
+        {"shapes": {"star": -1.0}},
+    ],
 )
-def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
+def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SceneSettings(**wrong)

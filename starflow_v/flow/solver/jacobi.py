@@ -1,8 +1,7 @@
-"""Solvers: from noise to tokens, x = shift(x_<) + scale(x_<) · z, with a predictor.
+"""STARFlow-V's scheme (arXiv 2511.20462): Jacobi sweeps over blocks of tokens, one after the other.
 
-The equation is triangular, so one pass over the tokens solves it exactly (`SequentialSolver`). It
-is also a fixed point: `JacobiSolver` puts a guess of many tokens into the right-hand side again and
-again until it stands still; every sweep makes at least one more group exact.
+With the paper's rule a block is done when its *mean* change is small. A block of which a few tokens
+still move may pass for done, and those are left wrong by standard deviations: see `sliding`.
 """
 
 from __future__ import annotations
@@ -10,71 +9,13 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from starflow_v.flow.predictor import Predictor
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What solving took.
-
-    Args:
-        evaluations: calls of the network, one after the other (a guided call counts once).
-        tokens: tokens evaluated, per sample.
-        residual: the largest last change, in the solver's own norm; 0 if solved exactly.
-        converged: whether every change came under the tolerance before the cap on sweeps.
-    """
-
-    evaluations: int = 0
-    tokens: int = 0
-    residual: float = 0.0
-    converged: bool = True
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.evaluations + other.evaluations,
-            self.tokens + other.tokens,
-            max(self.residual, other.residual),
-            self.converged and other.converged,
-        )
-
-
-class Solver(Protocol):
-    """Turns noise into tokens."""
-
-    def solve(
-        self, predictor: Predictor, noise: Tensor, *, guess: Tensor | None = None
-    ) -> tuple[Tensor, Cost]:
-        """Solve for the next tokens and commit them.
-
-        Args:
-            predictor: the block, standing before the tokens asked for.
-            noise: z, (B, S, C).
-            guess: a first guess of the tokens, (B, S, C); `None` at the start of a sequence.
-
-        Returns:
-            The tokens (B, S, C), and what they cost.
-        """
-
-
-@dataclass(frozen=True)
-class SequentialSolver:
-    """Group after group, each evaluated once: exact."""
-
-    def solve(
-        self, predictor: Predictor, noise: Tensor, *, guess: Tensor | None = None
-    ) -> tuple[Tensor, Cost]:
-        done = []
-        groups = noise.split(predictor.group, dim=1)
-        for z in groups:
-            x = predictor.propose(z).denormalize(z)
-            predictor.commit(x)
-            done.append(x)
-        return torch.cat(done, dim=1), Cost(len(groups), noise.shape[1])
+from starflow_v.flow.solver.cost import Cost
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,270 @@
+"""Writes the tables of docs/sampling.md and draws its plots from what benchmarks printed.
+
+    python docs/sampling.py sampling.txt curve.txt head_to_head.txt
+
+Each file ends with the JSON line of `benchmarks/sampling.py`, `noise_and_groups.py` or
+`head_to_head.py`; sections of other benchmarks stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+DOCS = Path(__file__).parent
+PAGE = DOCS / "sampling.md"
+STYLE = {"font.size": 9, "svg.hashsalt": "starflow_v", "svg.fonttype": "path"}
+COLORS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860")
+Results = Mapping[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+", type=Path)
+    page = PAGE.read_text("utf-8")
+    for path in parser.parse_args().files:
+        report = json.loads(path.read_text("utf-8").strip().splitlines()[-1])
+        write = WRITERS.get(report["benchmark"])
+        if write is None:
+            raise SystemExit(f"{path} is of {report['benchmark']}; expected {', '.join(WRITERS)}")
+        for name, text in write(report["results"], provenance(report)).items():
+            page = replaced(page, name, text)
+    PAGE.write_text(page, "utf-8")
+
+
+def replaced(page: str, name: str, text: str) -> str:
+    """The page with another text between the marks of a section."""
+    begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    if not pattern.search(page):
+        raise SystemExit(f"{PAGE} has no section {name}")
+    return pattern.sub(lambda _: f"{begin}\n{text}\n{end}", page)
+
+
+def provenance(report: Mapping[str, Any]) -> str:
+    """One line on what was measured where."""
+    about = report["environment"]
+    weights = (about["weights_sha256"] or "none")[:12]
+    return (
+        f"*{about['machine']}, {about['device']}, {about['dtype']}, {about['threads']} thread(s), "
+        f"torch {about['torch']}, commit {(about['commit'] or 'unknown')[:10]}, weights {weights}.*"
+    )
+
+
+def sampling(results: Results, about: str) -> dict[str, str]:
+    """Sections of `benchmarks/sampling.py`."""
+    draw("sampling_solvers", lambda figure: bars(figure, results["rows"]))
+    sections = {
+        "solvers": f"{solver_table(results['rows'])}\n\n{picture('sampling_solvers')}\n\n{about}",
+        "ratios": "Ours over the others; below 1 is less:\n\n"
+        + markdown(
+            ["", "seconds", "evaluations", "passes"],
+            [[name, *numbers(it.values())] for name, it in results["ratios"].items()],
+        ),
+        "baselines": baseline_table(results),
+        "stream": stream_table(results["stream"]),
+    }
+    if "easy" in results:
+        sections["easy"] = easy_section(results)
+    return sections
+
+
+def solver_table(rows: Sequence[Results]) -> str:
+    head = ["solver", "guidance", "evaluations", "passes", "deep s", "shallow s", "total s"]
+    head += ["first frame s", "fps", "backward error", "max error", "tolerance"]
+    return markdown(head, [list(solver_cells(row)) for row in rows])
+
+
+def solver_cells(row: Results) -> Iterator[str]:
+    yield from (row["solver"], f"{row['guidance']:g}")
+    yield " + ".join(str(it) for it in row["evaluations"].values())
+    yield " + ".join(f"{it:.1f}" for it in row["passes"].values())
+    yield from numbers(row["seconds"][name] for name in ("deep", "shallow", "total"))
+    yield from numbers((row["first_frame_seconds"], row["fps"]))
+    yield from (f"{row[name]:.0e}" for name in ("backward_error", "max_error"))
+    tolerance = row["parameters"].get("tolerance")
+    yield "" if tolerance is None else f"{tolerance:g}"
+
+
+def baseline_table(results: Results) -> str:
+    rows = []
+    for row in results["rows"]:
+        if row["solver"] in ("sequential", "ours"):
+            seconds = row["seconds"]
+            spent = seconds["deep"] + seconds["shallow"] + seconds["denoise"]
+            name = f"flow, {row['solver']}, guidance {row['guidance']:g}"
+            evaluations = str(sum(row["evaluations"].values()))
+            rows.append([name, "", evaluations, *numbers((spent, seconds["total"]))])
+    for name, it in results["baselines"].items():
+        seconds = it["seconds"]
+        size = f"{it['parameters'] / 1e6:.2f} M"
+        rows.append(
+            [name, size, str(it["evaluations"]), *numbers((seconds["steps"], seconds["total"]))]
+        )
+    return markdown(["", "parameters", "evaluations", "network s", "end to end s"], rows)
+
+
+def stream_table(stream: Results) -> str:
+    head = ["guidance", "first frame s", "its bound s", "in series s", "side by side s", "ratio"]
+    return markdown(head, [[weight, *numbers(it.values())] for weight, it in stream.items()])
+
+
+def easy_section(results: Results) -> str:
+    ratios = markdown(
+        ["easy over raster", "seconds", "evaluations", "passes"],
+        [[name, *numbers(it.values())] for name, it in results["easy_over_model"].items()],
+    )
+    parts = [solver_table(results["easy"]["rows"]), ratios]
+    if "quality" in results:
+        head = ["", "bits per dimension", "captions right", "colour", "shape", "motion"]
+        rows = [
+            [name, f"{it['bits_per_dim']:.3f}", *(f"{it[key]:.0%}" for key in QUALITY)]
+            for name, it in results["quality"].items()
+        ]
+        parts.append(markdown(head, rows))
+    return "\n\n".join(parts)
+
+
+QUALITY = ("all", "colour", "shape", "motion")
+
+
+def curve(results: Results, about: str) -> dict[str, str]:
+    """The section of `benchmarks/noise_and_groups.py`."""
+    draw("sampling_curve", lambda figure: curves(figure, results))
+    head = ["model", "noise", "groups", "bits, noised", "above noise", "bits, clean", "PSNR"]
+    head += ["captions right", "evaluations: sequential, paper, ours", "seconds of ours"]
+    rows = []
+    for name, it in results.items():
+        evaluations = [str(sum(row["evaluations"].values())) for row in it["rows"]]
+        rows.append(
+            [
+                name,
+                f"{it['noise_std']:g}",
+                str(it["groups"] or "none"),
+                *(f"{it[key]:.3f}" for key in ("bits_per_dim", "above_noise", "pixel_bits")),
+                f"{it['denoised_psnr']:.1f}",
+                f"{it['accuracy']['all']:.0%}",
+                ", ".join(evaluations),
+                f"{seconds_of_flow(it['rows'][-1]):.2f}",
+            ]
+        )
+    return {"curve": f"{markdown(head, rows)}\n\n{picture('sampling_curve')}\n\n{about}"}
+
+
+def head_to_head(results: Results, about: str) -> dict[str, str]:
+    """The section of `benchmarks/head_to_head.py`."""
+    draw("head_to_head", lambda figure: quality_against_seconds(figure, results["samplers"]))
+    names = ("accuracy", "smoothness", "drift_first", "drift_last", "fps", "first_frame_seconds")
+    head = ["", "evaluations", "captions right", "smoothness", "long: first second"]
+    head += ["long: last second", "frames a second", "first frame s"]
+    rows = [
+        [name, str(it["evaluations"]), *numbers(it[key] for key in names)]
+        for name, it in results["samplers"].items()
+    ]
+    text = f"{markdown(head, rows)}\n\n{picture('head_to_head')}\n\n{about}"
+    return {"head_to_head": text}
+
+
+def bars(figure: Figure, rows: Sequence[Results]) -> None:
+    """Evaluations and seconds of the flow, solver beside solver, for each weight."""
+    names = list(dict.fromkeys(row["solver"] for row in rows))
+    weights = list(dict.fromkeys(row["guidance"] for row in rows))
+    measures: dict[str, Callable[[Results], float]] = {
+        "evaluations": lambda row: sum(row["evaluations"].values()),
+        "passes over the tokens": lambda row: sum(row["passes"].values()),
+        "seconds of the flow": seconds_of_flow,
+    }
+    for axes, (title, measure) in zip(figure.subplots(1, 3), measures.items(), strict=True):
+        for place, weight in enumerate(weights):
+            found = {row["solver"]: measure(row) for row in rows if row["guidance"] == weight}
+            at = [index + (place - (len(weights) - 1) / 2) * 0.4 for index in range(len(names))]
+            heights = [found[name] for name in names]
+            drawn = axes.bar(at, heights, 0.38, color=COLORS[place], label=f"guidance {weight:g}")
+            axes.bar_label(drawn, fmt="%.3g", fontsize=6)
+        axes.set_xticks(range(len(names)), names, rotation=25)
+        plain(axes, title)
+    axes.legend(frameon=False)
+
+
+def curves(figure: Figure, results: Results) -> None:
+    """What every model of the curve costs, and what it gives."""
+    measures: dict[str, Callable[[Results], float]] = {
+        "bits per dimension, clean": lambda it: it["pixel_bits"],
+        "captions right": lambda it: it["accuracy"]["all"],
+    }
+    for axes, (title, measure) in zip(figure.subplots(1, 2), measures.items(), strict=True):
+        for name, it in results.items():
+            evaluations = sum(it["rows"][-1]["evaluations"].values())
+            color = COLORS[0 if name.startswith("noise") else 1 if name.startswith("gr") else 2]
+            axes.plot(evaluations, measure(it), "o", color=color)
+            place = (evaluations, measure(it))
+            axes.annotate(name, place, xytext=(4, 3), textcoords="offset points", fontsize=7)
+        axes.set_xscale("log")
+        axes.set_xlabel("evaluations, ours")
+        plain(axes, title)
+
+
+def quality_against_seconds(figure: Figure, samplers: Results) -> None:
+    """Captions right against seconds of a clip."""
+    axes = figure.subplots()
+    for name, it in samplers.items():
+        color = COLORS[1 if "matching" in name else 0]
+        axes.errorbar(it["seconds"], it["accuracy"], it["accuracy_error"], fmt="o", color=color)
+        place = (it["seconds"], it["accuracy"])
+        axes.annotate(name, place, xytext=(4, 3), textcoords="offset points", fontsize=7)
+    axes.set_xscale("log")
+    axes.set_xlabel("seconds of a clip")
+    plain(axes, "captions right")
+
+
+def seconds_of_flow(row: Results) -> float:
+    """Of both halves."""
+    return float(row["seconds"]["deep"] + row["seconds"]["shallow"])
+
+
+def plain(axes: Axes, title: str) -> None:
+    axes.set_title(title)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw(name: str, paint: Callable[[Figure], None]) -> None:
+    """A picture beside the page; the same results make the same file."""
+    with plt.rc_context(STYLE):
+        figure = plt.figure(figsize=(9, 3.2), layout="constrained")
+        paint(figure)
+        figure.savefig(DOCS / "images" / f"{name}.svg", metadata={"Date": None})
+        plt.close(figure)
+
+
+def picture(name: str) -> str:
+    return f"![{name.replace('_', ' ')}](images/{name}.svg)"
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def numbers(values: Any) -> list[str]:
+    """Three digits that matter."""
+    return ["" if value is None else f"{value:.3g}" for value in values]
+
+
+WRITERS: dict[str, Callable[[Results, str], dict[str, str]]] = {
+    "sampling": sampling,
+    "noise_and_groups": curve,
+    "head_to_head": head_to_head,
+}
+
+
+if __name__ == "__main__":
+    main()

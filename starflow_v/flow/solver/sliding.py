@@ -1,0 +1,170 @@
+"""The solver of choice: sweeps over a window that moves on with every token that stands.
+
+Put a guess x into the right-hand side, and the residual of token j,
+
+    r_j = |shift(x_<j) + scale(x_<j) · z_j - x_j| / min(scale(x_<j), 1),
+
+says how far it is from solving its equation *given the guesses before it*. So a run of tokens at
+the front whose residuals are all within the tolerance may be committed **as guessed**: their
+parameters, and their keys in the draft, were computed from just what is committed. The first token
+beyond them has nothing but committed ones before it, so its new value is exact and is committed
+too. Thus the promise holds on any weights, without an evaluation for the check, however the guesses
+were found; and no more evaluations are made than there are groups.
+(A token that merely stood still for a sweep may move again; only the order of the tokens makes it
+sure.) The residual is in units of the noise: the answer is exact for a noise that differs from the
+given one by no more than the tolerance.
+
+Samples of a batch stand at their own places; the window begins at the one furthest behind.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from starflow_v.flow.predictor import Predictor
+from starflow_v.flow.solver.cost import Cost
+from starflow_v.flow.solver.secant import Sweep, factors, products
+from starflow_v.flow.solver.sequential import SequentialSolver
+
+LARGEST_GUESS = 1e4
+"""Guesses are cut to it: a token far behind the front may explode before it settles."""
+
+
+@dataclass(frozen=True)
+class SlidingSolver:
+    """Sweeps over a window of tokens that slides along the sequence.
+
+    Args:
+        span: tokens in an evaluation, at most; `None`: all that are asked for, a frame.
+        tolerance: how far a token may be from solving its equation, in units of its own scale (or
+            of one, where that is larger); 0 or less: exact, group after group.
+        max_sweeps: a token that has been through so many sweeps is committed with whatever residual
+            is left; `None`: no cap.
+
+    Raises:
+        FloatingPointError: if the answer is NaN or infinite. A *guess* may well be.
+    """
+
+    span: int | None = 64
+    tolerance: float = 1e-3
+    max_sweeps: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("span", "max_sweeps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}={value} is not valid: give a whole number above 0")
+        if not math.isfinite(self.tolerance):
+            raise ValueError(f"tolerance={self.tolerance} is not valid: give a number such as 1e-3")
+
+    def solve(
+        self, predictor: Predictor, noise: Tensor, *, guess: Tensor | None = None
+    ) -> tuple[Tensor, Cost]:
+        if self.tolerance <= 0:
+            return SequentialSolver().solve(predictor, noise)
+        front = _Front(predictor, noise, noise if guess is None else guess)
+        span = noise.shape[1] if self.span is None else self.span
+        while not front.done:
+            front.sweep(span, self.tolerance, self.max_sweeps)
+        cost = front.cost(self.tolerance)
+        if not cost.converged:
+            warnings.warn(
+                f"max_sweeps={self.max_sweeps} left a residual of {cost.residual:.2g}, above the "
+                f"tolerance {self.tolerance:g}; raise max_sweeps or the tolerance",
+                stacklevel=2,
+            )
+        return front.x, cost
+
+
+class _Front:
+    """The tokens, and how far they stand. S = G·g: G groups of g tokens.
+
+    Args:
+        predictor: the block.
+        noise: z, (B, S, C).
+        guess: the first guess, (B, S, C).
+    """
+
+    def __init__(self, predictor: Predictor, noise: Tensor, guess: Tensor) -> None:
+        self._predictor, self._z = predictor, noise
+        self.x = _bounded(guess.to(noise))
+        self._group = predictor.group
+        self._groups = noise.shape[1] // self._group
+        self._start = 0  # the first group of the window
+        self._standing = torch.zeros(len(noise), dtype=torch.long)  # groups, of each sample
+        self._stops = [0]  # the group where the window of each sweep ended
+        self._before: Sweep | None = None
+        self._tokens, self._worst = 0, 0.0
+
+    @property
+    def done(self) -> bool:
+        """Whether all tokens are committed."""
+        return self._start == self._groups
+
+    def cost(self, tolerance: float) -> Cost:
+        """What was spent so far."""
+        return Cost(len(self._stops) - 1, self._tokens, self._worst, self._worst <= tolerance)
+
+    def sweep(self, span: int, tolerance: float, cap: int | None) -> None:
+        """One evaluation of at most `span` tokens; what then stands in all samples is committed."""
+        stop = min(self._start + max(1, span // self._group), self._groups)
+        window = slice(self._start * self._group, stop * self._group)
+        old, z = self.x[:, window], self._z[:, window]
+        params = self._predictor.propose(old)
+        new = params.denormalize(z)
+        self._stops.append(stop)
+        self._tokens += z.shape[1]
+        residual = ((new - old) / params.scale.clamp(max=1)).abs()
+        now = Sweep(self._start, self._in_groups(old), self._in_groups(new))
+        change = now.since(self._before or now)
+        told = torch.stack((self._in_groups(residual).amax(-1), *products(now, change))).cpu()
+        first = self._judge(told[0].nan_to_num(nan=math.inf), tolerance, cap)
+        c = factors(told[1:], first).to(new)[..., None]
+        place = torch.arange(stop - self._start, device=new.device)[:, None]
+        first = first.to(new.device)[:, None, None]
+        answer = torch.where(place == first, now.new, _bounded(now.new + c * change.new))
+        tokens = torch.where(place < first, now.old, answer)
+        self.x[:, window] = rearrange(tokens, "b k (g c) -> b (k g) c", g=self._group)
+        self._before = now
+        self._commit()
+
+    def _judge(self, residual: Tensor, tolerance: float, cap: int | None) -> Tensor:
+        """How many groups of the window stand as they were guessed, of each sample, (B,).
+
+        Args:
+            residual: of the groups in the window, (B, k).
+        """
+        stood = (self._standing - self._start)[:, None]
+        capped = 0 if cap is None else self._stops[max(0, len(self._stops) - 1 - cap)]
+        place = torch.arange(residual.shape[1])
+        fine = (residual <= tolerance) | (place < stood) | (place < capped - self._start)
+        first = fine.long().cumprod(1).sum(1)
+        if not (residual[place == first[:, None]] < math.inf).all():
+            raise FloatingPointError(
+                "tokens became NaN or infinite: look for such values in the noise, the text, the "
+                "prefix and the weights; a model in float16 may overflow, bfloat16 and float32 do "
+                "not"
+            )
+        judged = residual[(place >= stood) & (place < first[:, None])]
+        self._worst = max(self._worst, *judged.tolist(), 0.0)
+        self._standing = self._start + (first + 1).clamp(max=len(place))
+        return first
+
+    def _commit(self) -> None:
+        start, self._start = self._start, int(self._standing.min())
+        self._predictor.commit(self.x[:, start * self._group : self._start * self._group])
+
+    def _in_groups(self, tokens: Tensor) -> Tensor:
+        """(B, S, C) -> (B, G, g·C)."""
+        return rearrange(tokens, "b (k g) c -> b k (g c)", g=self._group)
+
+
+def _bounded(guess: Tensor) -> Tensor:
+    """A copy of what may have exploded, with numbers that a block can read."""
+    return guess.nan_to_num(nan=0.0).clamp(-LARGEST_GUESS, LARGEST_GUESS)

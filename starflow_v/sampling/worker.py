@@ -1,0 +1,149 @@
+"""A thread that makes frames, and the belt that carries them to whoever takes them.
+
+On CUDA the thread has a stream of its own: a frame is handed on before its numbers are there, with
+the event after which they are.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from starflow_v.sampling.abandoning import WANTED, AbandonedError
+from starflow_v.sampling.stages import Frames
+from starflow_v.sampling.thread_modes import ThreadModes
+
+
+@dataclass(frozen=True)
+class Made:
+    """A frame, and the event after which its numbers are there (`None`: at once)."""
+
+    frame: Tensor
+    done: torch.cuda.Event | None
+
+    def arrive(self, device: torch.device) -> Tensor:
+        """The frame, for the stream of the thread that asks."""
+        if self.done is not None:
+            here = torch.cuda.current_stream(device)
+            here.wait_event(self.done)
+            self.frame.record_stream(here)
+        return self.frame
+
+
+class Belt:
+    """Carries frames from one thread to another, at most `room` at once.
+
+    Its lock is one that a thread may take twice: the garbage collector may close a stream at any
+    point of any thread, even of the one that feeds it.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._changed = threading.Condition(threading.RLock())
+        self._waiting: deque[Made] = deque()
+        self._closed = self._ended = False
+        self._failure: BaseException | None = None
+
+    def put(self, made: Made) -> bool:
+        """Wait for room; False: nobody wants more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._waiting) < self._room)
+            if not self._closed:
+                self._waiting.append(made)
+                self._changed.notify_all()
+            return not self._closed
+
+    def end(self, failure: BaseException | None) -> None:
+        """There is no more: the source is at its end, or has failed."""
+        with self._changed:
+            self._ended = True
+            self._failure = None if self._closed else failure
+            self._changed.notify_all()
+
+    def take(self) -> Made | None:
+        """Wait for a frame; `None`: there is no more. What the source raised is raised here."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._ended or self._closed)
+            if self._closed:
+                raise AbandonedError
+            if self._waiting:
+                made = self._waiting.popleft()
+                self._changed.notify_all()
+                return made
+            failure, self._failure = self._failure, None
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # it and its traceback would hold each other
+        return None
+
+    def wanted(self) -> bool:
+        """Whether anybody wants more."""
+        return not self._closed
+
+    def close(self) -> None:
+        """Nobody wants more."""
+        with self._changed:
+            self._closed, self._failure = True, None
+            self._waiting.clear()
+            self._changed.notify_all()
+
+
+class Worker:
+    """A thread that puts frames on a belt; it must be made where they are wanted.
+
+    A thread that never ends would keep the interpreter from ending, so it is a daemon; one that is
+    still at work then would crash it, so `atexit` stops it.
+    """
+
+    def __init__(self, belt: Belt, frames: Frames, device: torch.device) -> None:
+        self._belt, self._device = belt, device
+        self._stream = None
+        if device.type == "cuda":
+            self._stream = torch.cuda.Stream(device)
+            self._stream.wait_stream(torch.cuda.current_stream(device))
+        run = contextvars.copy_context().run
+        modes = ThreadModes.here(device)
+        self._thread = threading.Thread(
+            target=run, args=(self._work, frames, modes), name="starflow_v stage", daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let the thread end, and wait for it."""
+        self._belt.close()
+        thread = self._thread
+        if thread.ident is None or thread is threading.current_thread():
+            return
+        thread.join()
+        if self._stream is not None:
+            torch.cuda.current_stream(self._device).wait_stream(self._stream)
+
+    def _work(self, frames: Frames, modes: ThreadModes) -> None:
+        WANTED.set(self._belt.wanted)
+        try:
+            with modes.entered(self._stream):
+                self._feed(frames)
+        except BaseException as error:
+            self._belt.end(error)
+        else:
+            self._belt.end(None)
+
+    def _feed(self, frames: Frames) -> None:
+        try:
+            for frame in frames:
+                done = None if self._stream is None else self._stream.record_event()
+                if not self._belt.put(Made(frame, done)):
+                    break
+        finally:
+            end = getattr(frames, "close", None)
+            if end is not None:
+                end()

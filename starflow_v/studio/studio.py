@@ -1,0 +1,144 @@
+"""The studio without a page: what visitors may do, and what becomes of it when they leave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from starflow_v.cli.common.settings import Wishes
+from starflow_v.cli.common.tasks import Animate, Edit, Generate, Task
+from starflow_v.studio.asking import Order, read_draws, read_seed
+from starflow_v.studio.limits import Limits
+from starflow_v.studio.line import Job, Line
+from starflow_v.studio.session import Result, Session, Sessions
+from starflow_v.studio.uploads import Upload, receive_clip, receive_image
+from starflow_v.studio.workshop import Making, Scoring, Workshop
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A place on the page that takes a file.
+
+    Args:
+        name: its own.
+        image: whether it takes a picture, rather than a clip.
+    """
+
+    name: str
+    image: bool
+
+
+ANIMATE, EDIT, SCORE = (
+    Place(name="animate", image=True),
+    Place(name="edit", image=False),
+    Place(name="score", image=False),
+)
+
+
+class Studio:
+    """A model, the queue before it, and the pages that are open.
+
+    Args:
+        workshop: the model.
+        root: a folder for everything that pages hold.
+        limits: how much a visitor may ask for.
+    """
+
+    def __init__(self, workshop: Workshop, root: Path, limits: Limits) -> None:
+        self.workshop, self.limits = workshop, limits
+        self.choices = workshop.choices(limits)
+        self.line = Line(longest=limits.waiting)
+        self.sessions = Sessions(root, limits)
+
+    def receive(self, page: str, place: Place, source: Path) -> Upload:
+        """Take in a file; the one that was there before goes out of use."""
+        session = self.sessions.of(page)
+        receive = receive_image if place.image else receive_clip
+        upload = receive(source, session.upload_path(), self.workshop.pipe, self.limits)
+        session.put(place.name, upload)
+        return upload
+
+    def use(self, page: str, place: Place, upload: Upload) -> None:
+        """Put an example in a place."""
+        self.sessions.of(page).put(place.name, upload)
+
+    def forget(self, page: str, place: Place) -> None:
+        """The file of a place is not wanted any more."""
+        self.sessions.of(page).uploads.pop(place.name, None)
+
+    def make(
+        self, page: str, prompt: object, seed: object, wishes: Wishes, place: Place | None = None
+    ) -> Making:
+        """Queue a video, from words alone or from the file of a place."""
+        session = self.sessions.of(page)
+        session.refuse_second_job()
+        text, number = self.limits.check_prompt(prompt), read_seed(seed)
+        order = Order(task=_task(session, place), prompt=text, seed=number, wishes=wishes)
+        job = Making(self.workshop, order, session.video_path(text, number))
+        self._enter(session, job)
+        return job
+
+    def score(self, page: str, prompt: object, draws: object, seed: object) -> Scoring:
+        """Queue the score of the clip that was given for it."""
+        session = self.sessions.of(page)
+        session.refuse_second_job()
+        job = Scoring(
+            self.workshop,
+            _upload(session, SCORE).frames,
+            self.limits.check_prompt(prompt),
+            draws=read_draws(draws, self.limits),
+            seed=read_seed(seed),
+        )
+        self._enter(session, job)
+        return job
+
+    def keep(self, page: str, job: Making) -> None:
+        """Put what a job made, whole or not, into the page's gallery."""
+        session = self.sessions.find(page)
+        if session is not None and job.record is not None:
+            session.add(Result(video=job.video, record=job.record))
+
+    def stop(self, page: str) -> None:
+        """End the page's job; what exists is kept."""
+        session = self.sessions.find(page)
+        if session is not None and session.job is not None:
+            self.line.leave(session.job)
+
+    def leave(self, page: str) -> None:
+        """The page was closed: its work stops, its files go."""
+        session = self.sessions.take(page)
+        if session is not None:
+            self._end(session)
+
+    def close(self) -> None:
+        """The server ends."""
+        self.line.close()
+        for session in self.sessions.take_all():
+            self._end(session)
+
+    def _enter(self, session: Session, job: Job) -> None:
+        self.line.enter(job)
+        session.job = job
+
+    def _end(self, session: Session) -> None:
+        """The job at work may write one more frame: its folder goes when it is over."""
+        job = session.job
+        if job is None or job.over:
+            session.close()
+        else:
+            job.when_over(session.close)
+            self.line.leave(job)
+
+
+def _task(session: Session, place: Place | None) -> Task:
+    if place is None:
+        return Generate()
+    path = _upload(session, place).path
+    return Animate(image=path) if place.image else Edit(video=path)
+
+
+def _upload(session: Session, place: Place) -> Upload:
+    upload = session.uploads.get(place.name)
+    if upload is None:
+        raise ValueError(f"Give {'an image' if place.image else 'a clip'} first.")
+    return upload

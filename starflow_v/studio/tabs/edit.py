@@ -1,0 +1,20 @@
+"""*Edit*: a clip is changed, by an instruction or by forgetting a part of it."""
+
+import gradio as gr
+
+from starflow_v.studio.examples import Examples
+from starflow_v.studio.studio import EDIT, Studio
+from starflow_v.studio.tabs.making import MakingTab, add_making_tab
+
+
+def add_edit(studio: Studio, examples: Examples, gallery: gr.HTML) -> None:
+    """Lay the tab out; its examples are instructions, which not every model follows."""
+    spec = MakingTab(
+        title="Edit",
+        prompt="What is to be done, or what the clip is to show",
+        hint="make it green",
+        place=EDIT,
+        examples=examples.edit if studio.workshop.edits_by_instruction else (),
+        forgets=True,
+    )
+    add_making_tab(studio, spec, gallery)
