@@ -30,7 +30,7 @@ demo: setup ## make a video from a sentence: outputs/demo.mp4
 	@test -s $(DEMO) && echo "Done. The video of \"$(PROMPT)\" is in $(CURDIR)/$(DEMO)"
 
 docs: setup ## build the documentation, without a network: build/docs/index.html
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 	@echo "Done. Open $(CURDIR)/build/docs/index.html"
 
 lint: setup ## style and types, without the tests

@@ -33,6 +33,7 @@ from starflow_v import (
     StarFlowVPipeline,
 )
 from starflow_v.assets import embedded_model
+from starflow_v.benchmark.solvers import SOLVERS
 from starflow_v.benchmark.stopwatch import Stopwatch
 from starflow_v.flow.solver import Solver
 from starflow_v.planner import (
@@ -56,10 +57,7 @@ from starflow_v.text import tiny_text_encoder
 PROMPT = "a red circle moves right on a blue background"
 SEED = 0
 SPAN = 128
-COUNTED: dict[str, Solver] = {
-    "paper": JacobiSolver(block_size=512, first_block_size=64),
-    "ours": JacobiSolver(block_size=512, norm="max"),
-}
+COUNTED = ("paper", "ours")
 
 
 def main() -> None:
@@ -222,8 +220,8 @@ def count_passes(pipe: StarFlowVPipeline) -> dict[str, dict[str, float]]:
     frames = pipe.codec.latent_frames(pipe.defaults.num_frames)
     blocks = len(pipe.flow.shallow.blocks)
     passes = {}
-    for name, solver in COUNTED.items():
-        output = pipe(PROMPT, generator=Generator().manual_seed(SEED), solver=solver)
+    for name in COUNTED:
+        output = pipe(PROMPT, generator=Generator().manual_seed(SEED), solver=SOLVERS[name])
         multiple = pipe.size_multiple
         grid = (pipe.defaults.height // multiple) * (pipe.defaults.width // multiple)
         tokens = grid * frames

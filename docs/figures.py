@@ -185,28 +185,22 @@ def draw_mask(axes: Axes, mask: Tensor | None, words: int, tokens: int) -> None:
     axes.set(xticks=[], yticks=[])
 
 
-@dataclass
 class Watched:
-    """A predictor that notes which guesses it is asked about."""
+    """A predictor that notes which guesses it is asked about; all else is another one's."""
 
-    inner: Predictor
-    guesses: list[tuple[int, Tensor]]
-    start: int
-
-    @property
-    def group(self) -> int:
-        return self.inner.group
+    def __init__(self, inner: Predictor, guesses: list[tuple[int, Tensor]], start: int) -> None:
+        self._inner, self._guesses, self.start = inner, guesses, start
 
     def propose(self, guess: Tensor) -> AffineParams:
-        self.guesses.append((self.start, guess))
-        return self.inner.propose(guess)
+        self._guesses.append((self.start, guess.clone()))
+        return self._inner.propose(guess)
 
     def commit(self, tokens: Tensor) -> None:
         self.start += tokens.shape[1]
-        self.inner.commit(tokens)
+        self._inner.commit(tokens)
 
-    def restart(self, text: Tensor | None = None) -> None:
-        self.inner.restart(text)
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
 
 
 @dataclass

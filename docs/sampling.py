@@ -191,7 +191,8 @@ def bars(figure: Figure, rows: Sequence[Results]) -> None:
             axes.bar_label(drawn, fmt="%.3g", fontsize=6)
         axes.set_xticks(range(len(names)), names, rotation=25)
         plain(axes, title)
-    axes.legend(frameon=False)
+    handles = axes.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=len(weights), frameon=False)
 
 
 def curves(figure: Figure, results: Results) -> None:

@@ -18,9 +18,9 @@ from torch import Generator, Tensor
 from starflow_v.benchmark.clip import Clip, Made, make_clip
 from starflow_v.benchmark.error import backward_error, forward_error
 from starflow_v.benchmark.memory import PeakMemory
-from starflow_v.benchmark.solvers import SEQUENTIAL, SOLVERS, TIGHT, tighten
+from starflow_v.benchmark.solvers import SEQUENTIAL, SOLVERS, finds_its_tolerance, tighten
 from starflow_v.benchmark.stopwatch import Clock, synchronize
-from starflow_v.flow.solver import JacobiSolver, Solver
+from starflow_v.flow.solver import Solver
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
 from starflow_v.sampling.overlap import Stages
 
@@ -153,7 +153,7 @@ class Campaign:
     Args:
         pipe: the model.
         clip: what is made.
-        solvers: name -> solver; `paper-tight` finds its own tolerance.
+        solvers: name -> solver; those that end in `-tight` find their own tolerance.
         weights: of guidance.
         warm_ups: runs that do not count; the first one tells the memory.
         runs: runs that count.
@@ -173,8 +173,9 @@ class Campaign:
     tell: Told = lambda message: None
 
     def __post_init__(self) -> None:
-        if not self.reference and any(map(finds_its_tolerance, self.solvers)):
-            raise ValueError(f"{TIGHT} is found by its error: it needs the sequential answer")
+        tight = [name for name in self.solvers if finds_its_tolerance(name)]
+        if tight and not self.reference:
+            raise ValueError(f"{tight[0]} is found by its error: it needs the sequential answer")
 
     def rows(self, others: Sequence[Case] = ()) -> list[Row]:
         """Measure all, in turn with other cases; a row for each solver and weight."""
@@ -191,7 +192,6 @@ class Campaign:
         self.tell(f"{name}, guidance {weight:g}: errors")
         solver = self.solvers[name]
         if finds_its_tolerance(name) and exact is not None:
-            assert isinstance(solver, JacobiSolver)
             solver = tighten(solver, lambda it: forward_error(self._solved(it, weight).x, exact))
         made = self._solved(solver, weight)
         return SolverCase(
@@ -207,11 +207,6 @@ class Campaign:
 
     def _solved(self, solver: Solver, weight: float) -> Made:
         return make_clip(self.pipe, self.clip, solver, weight, whole=False)
-
-
-def finds_its_tolerance(name: str) -> bool:
-    """Whether a solver of that name, with its parameters, is `paper-tight`."""
-    return name.partition(":")[0] == TIGHT
 
 
 def time_stream(

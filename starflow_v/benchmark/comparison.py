@@ -2,12 +2,14 @@
 
 Runs of one solver differ among themselves. The noise floor of a figure is the larger of both
 reports' spread, (largest run - smallest run) / median, and at least 1 %: a difference of medians
-under it says nothing. Evaluations do not vary: any difference is one.
+under it says nothing. One run has no spread, so nothing is known: its floor is infinite.
+Evaluations do not vary: any difference is one.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +65,7 @@ class Comparison:
     def change(self) -> float:
         """After over before, less 1."""
         if self.before == 0:
-            return 0.0 if self.after == 0 else float("inf")
+            return 0.0 if self.after == 0 else math.inf
         return self.after / self.before - 1
 
     @property
@@ -90,13 +92,13 @@ class Comparison:
 def read_report(path: Path) -> Report:
     """A file of `starflow-v benchmark`, checked."""
     try:
-        report = json.loads(path.read_text("utf-8"))
+        report: Report = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as JSON ({error})") from None
-    try:
-        _by_key(report)
-        assert isinstance(report["settings"], dict) and isinstance(report["environment"], dict)
-    except (KeyError, TypeError, AssertionError):
+    try:  # whatever a comparison asks of it is there if it can be held against itself
+        compare(report, report)
+        differences(report, report)
+    except (KeyError, TypeError, AttributeError, ValueError):
         raise ValueError(
             f"{path} is no report; expected a file of `starflow-v benchmark`"
         ) from None
@@ -168,8 +170,8 @@ def _floor(row: Mapping[str, Any], name: str) -> float:
     """The spread of the runs, as a share of their median."""
     values = [value for run in row["raw"] if (value := _figure(run, name)) is not None]
     middle = _figure(row, name)
-    if not middle or not values:
-        return LEAST_FLOOR
+    if not middle or len(values) < 2:
+        return math.inf
     return max(LEAST_FLOOR, (max(values) - min(values)) / middle)
 
 

@@ -106,6 +106,9 @@ class _Remembering:
         self._inner.commit(tokens)
         self._proposals.pop()
 
+    def recall(self, count: int) -> AffineParams | None:
+        return self._inner.recall(count)
+
     def restart(self, text: Tensor | None = None) -> None:
         self._inner.restart(text)
 

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from starflow_v.flow.solver import JacobiSolver, SequentialSolver, SlidingSolver, Solver
 
 SEQUENTIAL = "sequential"
-TIGHT = "paper-tight"
 SOLVERS: dict[str, Solver] = {
     SEQUENTIAL: SequentialSolver(),
     "paper": JacobiSolver(block_size=512, first_block_size=64),
-    TIGHT: JacobiSolver(block_size=512, first_block_size=64),
+    "paper-tight": JacobiSolver(block_size=512, first_block_size=64),
     "ours": SlidingSolver(),
+    "ours-tight": SlidingSolver(),
 }
-"""`paper` is STARFlow-V's scheme at its own tolerance, 1e-3 by its mean rule; `paper-tight` is the
-same with a tolerance at which it is right, see `tighten`."""
+"""`paper` is STARFlow-V's scheme at its own tolerance, 1e-3 by its mean rule. Those that end in
+`-tight` find their own tolerance, at which they are just right, see `tighten`: at equal error."""
 
 RIGHT = 1e-2
 """Largest error against the sequential answer, in standard deviations, that counts as right."""
-DECADES = tuple(10.0**-power for power in range(3, 12))
-"""Tolerances from the paper's own to one that rounding does not reach."""
+DECADES = tuple(10.0**-power for power in range(1, 12))
+"""Tolerances from a very loose one to one that rounding does not reach."""
+
+
+def finds_its_tolerance(name: str) -> bool:
+    """Whether a solver of that name, parameters or not, is one that `tighten` is for."""
+    return name.partition(":")[0].endswith("-tight")
 
 
 def solver_of(text: str) -> tuple[str, Solver]:
@@ -38,25 +43,28 @@ def solver_of(text: str) -> tuple[str, Solver]:
     return text, _changed(name, SOLVERS[name], changes)
 
 
-def tighten(solver: JacobiSolver, error_at: Callable[[Solver], float]) -> JacobiSolver:
+def tighten(solver: Solver, error_at: Callable[[Solver], float]) -> Solver:
     """The same with the loosest tolerance of `DECADES` at which it is right.
 
+    Half of those that are left are put aside at a time: errors are taken to fall with the
+    tolerance.
+
     Args:
-        solver: the scheme.
-        error_at: its largest error against the sequential answer.
+        solver: a dataclass with a `tolerance`.
+        error_at: the largest error of a solver against the sequential answer.
 
     Returns:
-        Half of the decades that are left are put aside at a time, so errors are taken to fall with
-        the tolerance. Tolerance 0, which is exact, if none will do.
+        If no tolerance will do, the one with tolerance 0, which is exact.
     """
     low, high = 0, len(DECADES)
     while low < high:
         middle = (low + high) // 2
-        if error_at(replace(solver, tolerance=DECADES[middle])) < RIGHT:
+        if error_at(_changed("tight", solver, {"tolerance": DECADES[middle]})) < RIGHT:
             high = middle
         else:
             low = middle + 1
-    return replace(solver, tolerance=DECADES[low] if low < len(DECADES) else 0.0)
+    found = DECADES[low] if low < len(DECADES) else 0.0
+    return _changed("tight", solver, {"tolerance": found})
 
 
 def _pair(text: str, pair: str) -> tuple[str, Any]:
@@ -69,14 +77,15 @@ def _pair(text: str, pair: str) -> tuple[str, Any]:
         return key, value
 
 
-def _changed(name: str, solver: Solver, changes: dict[str, Any]) -> Solver:
-    assert is_dataclass(solver) and not isinstance(solver, type)
+def _changed(name: str, solver: Any, changes: dict[str, Any]) -> Solver:
+    """A solver, which is a dataclass, with other parameters."""
     known = [field.name for field in fields(solver)]
     unknown = [key for key in changes if key not in known]
     if unknown:
         expected = ", ".join(known) or "none"
         raise ValueError(f"solver {name} has no parameter {unknown[0]!r}; expected {expected}")
     try:
-        return replace(solver, **changes)
+        changed: Solver = replace(solver, **changes)
     except TypeError as error:
         raise ValueError(f"solver {name} cannot be made with {changes}: {error}") from None
+    return changed

@@ -33,8 +33,8 @@ Solvers = Annotated[
     typer.Option(
         "--solver",
         metavar="NAME[:KEY=VALUE,...]",
-        help="sequential, paper, paper-tight or ours, with parameters such as "
-        "paper:tolerance=1e-5; again for more. Default: sequential, paper and ours.",
+        help="sequential, paper, ours, paper-tight or ours-tight (at equal error), with parameters "
+        "such as paper:tolerance=1e-5; again for more. Default: sequential, paper and ours.",
     ),
 ]
 Guidance = Annotated[
@@ -126,6 +126,8 @@ def measure(
     """
     if output is not None and (output.is_dir() or (output.exists() and not overwrite)):
         raise ValueError(f"-o {output} exists already; choose another, or --overwrite it")
+    if output is not None and not output.parent.is_dir():
+        raise ValueError(f"-o {output}: there is no folder {output.parent}; make it first")
     shape = None if size is None else _shape(size)
     from starflow_v.benchmark.campaign import Campaign
     from starflow_v.benchmark.report import describe, environment, table

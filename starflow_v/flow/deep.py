@@ -15,7 +15,7 @@ from starflow_v.flow.order import TokenOrder
 from starflow_v.flow.patches import Grid
 from starflow_v.flow.positions import slot_positions
 from starflow_v.flow.predictor import BlockPredictor, GuidedPredictor, Predictor
-from starflow_v.flow.solver import Cost, Solver
+from starflow_v.flow.solver import Cost, Solver, solve_at
 from starflow_v.flow.texts import Reader, Texts
 from starflow_v.flow.window import Window
 from starflow_v.nn.cache import AS_THEY_COME
@@ -159,7 +159,9 @@ class DeepFlow(nn.Module):
                 cost = self._commit(predictor, held, grid)
                 begins = False
             guess = None if last is None else self.order.to_slots(last, grid)
-            slots, spent = solver.solve(predictor, self.order.to_slots(z, grid), guess=guess)
+            ordered = self.order.to_slots(z, grid)
+            place = f"latent frame {frame} in the deep block"
+            slots, spent = solve_at(place, solver, predictor, ordered, guess=guess)
             last = self.order.to_raster(slots, grid)
             history.append(last)
             held.append(last)

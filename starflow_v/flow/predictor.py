@@ -3,8 +3,8 @@
 *Propose* parameters for a guess of the next tokens, as often as you like; *commit* tokens when you
 are sure of them. Parameters of a token depend on the committed tokens and on the guess of those
 before it, never on the guess of itself or of a later one. The keys of a proposal are a draft; a
-commit keeps the draft and costs nothing. (After Jacobi sweeps the draft is one sweep older than the
-answer, that is right to the solver's tolerance.)
+commit keeps the draft and costs nothing. (The draft was made of the tokens proposed, so a commit of
+others leaves keys that are as old as the proposal.)
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ class Predictor(Protocol):
 
     def commit(self, tokens: Tensor) -> None:
         """Settle the next k tokens (B, k, C); the last proposal must have covered them."""
+
+    def recall(self, count: int) -> AffineParams | None:
+        """Parameters (B, count, C) of the tokens committed last, since the restart; `None`: there
+        are not so many. What was committed before those may be forgotten."""
 
     def restart(self, text: Tensor | None = None) -> None:
         """Forget all committed tokens and begin at the first position again.
@@ -66,7 +70,8 @@ class BlockPredictor:
         self._block, self._positions, self._group = block, positions, group
         self._text_length = 0 if text is None else text.shape[1]
         self._cache = SequenceCache(block.layers, capacity=positions.turn.shape[0], storage=storage)
-        self._draft = 0
+        self._draft: AffineParams | None = None
+        self._said: list[Tensor] = []  # parameters (2, B, k, C) of what was committed
         self._last: Tensor | None = None
         if text is not None:
             self._read(text)
@@ -80,9 +85,8 @@ class BlockPredictor:
         before = guess[:, : count - self._group]
         if self._last is not None:
             before = torch.cat((self._last, before.to(self._last.dtype)), dim=1)
-        self._draft = count
         start = self._cache.length
-        return self._block(
+        self._draft = self._block(
             before,
             self._positions.slots(start, start + count),
             count=count,
@@ -90,16 +94,25 @@ class BlockPredictor:
             cache=self._cache,
             begins=self._last is None,
         ).to(guess.device)
+        return self._draft
 
     def commit(self, tokens: Tensor) -> None:
-        count = tokens.shape[1]
-        assert count <= self._draft, f"{count} tokens committed, {self._draft} proposed"
+        count, said = tokens.shape[1], self._draft
+        assert said is not None, "tokens committed that were not proposed"
+        assert count <= said.shift.shape[1], f"{count} tokens committed, fewer proposed"
         self._cache.commit(count)
-        self._last = tokens[:, -self._group :]
-        self._draft = 0
+        self._last, self._draft = tokens[:, -self._group :], None
+        self._said.append(torch.stack((said.shift[:, :count], said.scale[:, :count])))
+
+    def recall(self, count: int) -> AffineParams | None:
+        if sum(said.shape[2] for said in self._said) < count:
+            return None
+        self._said = [torch.cat(self._said, dim=2)[:, :, -count:]]
+        return AffineParams(*self._said[0])
 
     def restart(self, text: Tensor | None = None) -> None:
-        self._last, self._draft = None, 0
+        self._last, self._draft = None, None
+        self._said = []
         if text is None:
             self._cache.truncate(self._text_length)
             return
@@ -133,13 +146,19 @@ class GuidedPredictor:
         return self._inner.group
 
     def propose(self, guess: Tensor) -> AffineParams:
-        both = self._inner.propose(torch.cat((guess, guess)))
-        shift, null_shift = both.shift.chunk(2)
-        scale, null_scale = both.scale.chunk(2)
-        return self._guidance(AffineParams(shift, scale), AffineParams(null_shift, null_scale))
+        return self._guide(self._inner.propose(torch.cat((guess, guess))))
 
     def commit(self, tokens: Tensor) -> None:
         self._inner.commit(torch.cat((tokens, tokens)))
 
+    def recall(self, count: int) -> AffineParams | None:
+        both = self._inner.recall(count)
+        return None if both is None else self._guide(both)
+
     def restart(self, text: Tensor | None = None) -> None:
         self._inner.restart(text)
+
+    def _guide(self, both: AffineParams) -> AffineParams:
+        shift, null_shift = both.shift.chunk(2)
+        scale, null_scale = both.scale.chunk(2)
+        return self._guidance(AffineParams(shift, scale), AffineParams(null_shift, null_scale))

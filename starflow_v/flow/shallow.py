@@ -18,7 +18,7 @@ from starflow_v.flow.order import TokenOrder
 from starflow_v.flow.patches import Grid
 from starflow_v.flow.positions import slot_positions
 from starflow_v.flow.predictor import BlockPredictor
-from starflow_v.flow.solver import Cost, Solver
+from starflow_v.flow.solver import Cost, Solver, solve_at
 from starflow_v.nn.cache import AS_THEY_COME
 from starflow_v.nn.rope import Rotary
 from starflow_v.nn.storage import CacheStorage
@@ -83,14 +83,15 @@ class ShallowFlow(nn.Module):
         frames = u.shape[1]
         tokens = rearrange(u, "b t n c -> (b t) n c")
         cost = Cost()
-        for block, order in reversed(self._steps()):
+        for number, (block, order) in reversed(list(enumerate(self._steps()))):
             predictor = BlockPredictor(
                 block,
                 self._positions(block, order, grid, tokens.device),
                 group=grid.group(self.groups),
                 storage=self.storage,
             )
-            slots, spent = solver.solve(predictor, order.to_slots(tokens, grid))
+            place = f"shallow block {number}, {frames} latent frames side by side"
+            slots, spent = solve_at(place, solver, predictor, order.to_slots(tokens, grid))
             tokens = order.to_raster(slots, grid)
             cost += spent
         cost = replace(cost, tokens=cost.tokens * frames)

@@ -57,5 +57,8 @@ class _Asking:
     def commit(self, tokens: Tensor) -> None:
         self.predictor.commit(tokens)
 
+    def recall(self, count: int) -> AffineParams | None:
+        return self.predictor.recall(count)
+
     def restart(self, text: Tensor | None = None) -> None:
         self.predictor.restart(text)

@@ -68,15 +68,18 @@ class SideBySide:
 def usual_stages(models: Iterable[nn.Module], device: torch.device) -> Stages:
     """Side by side where nothing speaks against it.
 
-    Hooks that bring the weights of one network at a time must not meet, and other kinds of devices
-    have not been tried.
+    Hooks must not meet: those that bring weights for one network at a time, and those that talk to
+    other processes, which must all say the same in one order. Other kinds of devices have not been
+    tried.
     """
-    hooked = any(
-        hasattr(module, "_hf_hook") or hasattr(module, "_diffusers_hook")
-        for model in models
-        for module in model.modules()
-    )
+    hooked = any(_has_hooks(module) for model in models for module in model.modules())
     return SideBySide() if device.type in ("cpu", "cuda") and not hooked else InSeries()
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    """PyTorch's (`starflow_v.parallel` acts through them), accelerate's or diffusers'."""
+    names = ("_forward_pre_hooks", "_forward_hooks", "_hf_hook", "_diffusers_hook")
+    return any(getattr(module, name, None) for name in names)
 
 
 def close(*frames: Frames) -> None:

@@ -10,7 +10,6 @@ it took. The last stage, from clean latents to pixels, is the codec's `decode_st
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice, takewhile
@@ -106,8 +105,8 @@ class DenoiseStage:
     A video longer than the deep block's window is cleaned in chunks of that length, since the
     denoiser knows no later positions. The frames at the end of a chunk that could not look ahead
     are left to the next one, which begins some frames before them for context: half of what the
-    look-ahead leaves. (A look-ahead longer than half a chunk is cut to that.) A chunk ends early
-    where its text changes.
+    look-ahead leaves. (A look-ahead longer than half a chunk is cut to that.) Where the text
+    changes a chunk begins again, with the same frames.
 
     Known frames are context only: they come first, as noisy as the others, and are not handed on.
 
@@ -139,21 +138,23 @@ class DenoiseStage:
             return
         length = self.window.frames
         ahead = min(self.denoiser.lookahead, max(1, (length - 1) // 2), length - 1)
-        history = deque[Tensor](maxlen=ahead + (length - ahead) // 2)
-        cleaned = 0
-        while stream.taken > cleaned or not stream.empty():
-            context = len(history) - (stream.taken - cleaned)  # frames that are cleaned already
-            chunk, restarted = [*history], cleaned > context
-            text, same = self._told(cleaned, restarted=restarted, at_most=length)
-            most = min(length, context + same + ahead)
-            fresh = _recorded(islice(stream, most - len(chunk)), history)
-            for index, frame in enumerate(self.denoiser.denoise_frames(chain(chunk, fresh), text)):
-                whole = index >= most - ahead and not stream.empty()
-                if whole or index >= context + same:
+        again = ahead + (length - ahead) // 2
+        held: list[Tensor] = []  # noisy frames of the chunk, from number `first` on
+        first = cleaned = 0
+        while cleaned < first + len(held) or not stream.empty():
+            text, same = self._told(cleaned, restarted=first > 0, at_most=length)
+            change = cleaned + same
+            fresh = _recorded(islice(stream, length - len(held)), held)
+            chunk = self.denoiser.denoise_frames(chain(tuple(held), fresh), text)
+            for number, frame in enumerate(chunk, start=first):
+                if number >= change or (number - first >= length - ahead and not stream.empty()):
                     break
-                if index >= context:
+                if number >= cleaned:
                     cleaned += 1
                     yield frame
+            if cleaned - first >= length - ahead and not stream.empty():
+                first += len(held) - again
+                held = held[len(held) - again :]
 
     def _told(self, frame: int, *, restarted: bool, at_most: int) -> tuple[Tensor | None, int]:
         """The text of a frame, and for how many frames from it on it stays the same."""
@@ -177,20 +178,17 @@ def _behind(prefix: Tensor, frames: Frames) -> Frames:
 
 
 class _Peekable:
-    """An iterator that can say whether it is at its end, and how many frames were taken."""
+    """An iterator that can say whether it is at its end."""
 
     def __init__(self, frames: Frames) -> None:
         self._frames = frames
         self._next: list[Tensor] = []
-        self.taken = 0
 
     def __iter__(self) -> Frames:
         return self
 
     def __next__(self) -> Tensor:
-        frame = self._next.pop() if self._next else next(self._frames)
-        self.taken += 1
-        return frame
+        return self._next.pop() if self._next else next(self._frames)
 
     def empty(self) -> bool:
         """Whether no frame is left; waits for the next one."""
@@ -199,7 +197,7 @@ class _Peekable:
         return not self._next
 
 
-def _recorded(frames: Iterable[Tensor], history: deque[Tensor]) -> Frames:
+def _recorded(frames: Iterable[Tensor], held: list[Tensor]) -> Frames:
     for frame in frames:
-        history.append(frame)
+        held.append(frame)
         yield frame

@@ -18,12 +18,14 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 34
 TICKS = 4
 
 
-def report(job: Scoring, fps: float) -> str:
+def report(job: Scoring) -> str:
     """Everything that a score tells."""
-    assert job.score is not None, "only a score that is there is shown"
-    score, frames = job.score, job.frames
+    assert job.found is not None, "only a score that is there is shown"
+    given, score = job.found
+    frames = given.frames
     painted = heat_map(frames, score.token_bits.numpy())
-    both = preview.moving(preview.beside(frames, painted), fps)
+    pairs = preview.small(preview.beside(frames, painted)[: preview.LONGEST])
+    both = preview.moving(pairs, given.frame_rate)
     bits, errors = score.frame_bits.tolist(), score.frame_errors.tolist()
     ratio = f"{2 * frames.shape[2] + preview.GAP}/{frames.shape[1]}"
     return (

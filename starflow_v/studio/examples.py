@@ -17,6 +17,7 @@ from starflow_v.data.scenes import (
     sample_scene,
 )
 from starflow_v.data.video_io import VideoWriter
+from starflow_v.studio import preview
 from starflow_v.studio.uploads import Upload
 from starflow_v.text import known_words, unknown_words
 
@@ -62,7 +63,13 @@ def make_examples(pipe: GeneratingPipeline, folder: Path) -> Examples:
         for path, shown in ((folder / name, frames), (icon_of(folder / name), frames[:1])):
             with VideoWriter(path, fps=own.frame_rate, overwrite=True) as writer:
                 writer.write(shown)
-        return Upload(path=folder / name, name=name, frames=frames)
+        return Upload(
+            path=folder / name,
+            name=name,
+            count=count,
+            size=(own.height, own.width),
+            shown=preview.small(frames[: preview.LONGEST]),
+        )
 
     def known(examples: list[Example]) -> tuple[Example, ...]:
         return tuple(it for it in examples if not unknown_words(tokenizer, it.prompt))

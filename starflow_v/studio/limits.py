@@ -38,4 +38,6 @@ class Limits:
                 f"The prompt has {len(prompt):,} characters; at most {self.prompt_characters:,} "
                 "are read. Say it in fewer words."
             )
+        if any(0xD800 <= ord(sign) <= 0xDFFF for sign in prompt):
+            raise ValueError("The prompt holds signs that are no text.")
         return prompt

@@ -31,7 +31,7 @@ class Job(ABC):
         """Why it failed, in words for the visitor."""
         self._stop = threading.Event()
         self._over = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._afterwards: list[Callable[[], None]] = []
 
     @property
@@ -75,12 +75,15 @@ class Job(ABC):
             self.end(State.DONE)
 
     def end(self, state: State) -> None:
-        """Nothing more will happen."""
+        """Nothing more will happen but what was to be done then."""
         with self._lock:
             self.state = state
+            for action in self._afterwards:
+                try:
+                    action()
+                except Exception:  # the next job must come all the same
+                    traceback.print_exc()
             self._over.set()
-        for action in self._afterwards:
-            action()
 
 
 class Line:
@@ -121,7 +124,7 @@ class Line:
                 self._jobs.remove(job)
                 job.end(State.STOPPED)
 
-    def close(self, *, patience: float = 10.0) -> None:
+    def close(self, *, patience: float = 60.0) -> None:
         """Stop all jobs, and wait so many seconds at most for the one at work."""
         with self._changed:
             self._open = False

@@ -10,20 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-import numpy as np
-
 from starflow_v.cli.common.names import record_path
 from starflow_v.cli.common.record import Record
 from starflow_v.studio import preview
 from starflow_v.studio.line import Job, State
 from starflow_v.studio.session import Result
 from starflow_v.studio.uploads import Upload
-from starflow_v.studio.workshop import Making, Progress
+from starflow_v.studio.workshop import MOST_TILES, Making, Progress
 
 FILES = "gradio_api/file="
 """Where the server hands out files, seen from the page."""
-MOST_TILES = 24
-"""Latent frames that are shown one by one."""
 
 
 def plain(text: str) -> str:
@@ -61,9 +57,9 @@ def figures(job: Making, place: int) -> str:
     if told is not None:
         return told
     known = job.progress
-    if known is None or not known.chunks:
+    if known is None or not known.latents:
         return _bar(0, f"Getting ready · <b>{job.seconds:.1f}</b> s")
-    done, total = len(known.chunks), known.total_latents
+    done, total = known.latents, known.total_latents
     speed = known.frames / max(job.seconds, 1e-6)
     parts = [
         f"latent frame <b>{done}</b> of {total}",
@@ -85,13 +81,10 @@ def screen(job: Making) -> str:
     if job.state is State.DONE and job.record is not None and known is not None:
         shown = job.comparison or job.video
         return _frame(_player(shown), known) + _tiles(known, job)
-    if known is None or not known.chunks:
+    if known is None or not known.latents:
         return empty_screen()
-    made = np.concatenate(known.chunks)
-    if known.given is not None:
-        made = preview.beside(known.given, made)
-    fps, newest = known.settings.frame_rate, len(known.chunks[-1])
-    image = f'<img alt="the video so far" src="{preview.moving(made, fps, newest=newest)}">'
+    moving = preview.moving(known.newest, known.settings.frame_rate, newest=known.fresh)
+    image = f'<img alt="the video so far" src="{moving}">'
     return _frame(image, known) + _tiles(known, job)
 
 
@@ -105,10 +98,10 @@ def gallery(results: Sequence[Result]) -> str:
 
 def given(upload: Upload, fps: float) -> str:
     """A file that was taken in, as the model sees it."""
-    count, height, width, _ = upload.frames.shape
-    facts = f"{width}×{height}" + (f", {count} frames" if count > 1 else "")
-    name = plain(upload.name)
-    source = preview.moving(upload.frames, fps) if count > 1 else preview.still(upload.frames[0])
+    height, width = upload.size
+    facts = f"{width}×{height}" + (f", {upload.count} frames" if upload.count > 1 else "")
+    name, shown = plain(upload.name), upload.shown
+    source = preview.moving(shown, fps) if len(shown) > 1 else preview.still(shown[0])
     return (
         f'<figure class="given"><img alt="the file as the model sees it" class="{_sharp(height)}" '
         f'src="{source}"><figcaption><span dir="auto">{name}</span><br>as the model sees it: '
@@ -129,7 +122,7 @@ def _bar(share: float, text: str) -> str:
 
 
 def _frame(inner: str, known: Progress) -> str:
-    pair = known.given is not None
+    pair = known.beside
     settings = known.settings
     width = settings.width * 2 + preview.GAP if pair else settings.width
     names = '<div class="sides"><span>given</span><span>made</span></div>' if pair else ""
@@ -149,8 +142,8 @@ def _tiles(known: Progress, job: Job) -> str:
     if not 1 < known.total_latents <= MOST_TILES:
         return ""
     pictures = [
-        f'<img alt="latent frame {number}" src="{preview.still(chunk[-1])}">'
-        for number, chunk in enumerate(known.chunks, start=1)
+        f'<img alt="latent frame {number}" src="{tile}">'
+        for number, tile in enumerate(known.tiles, start=1)
     ]
     missing = 0 if job.over else known.total_latents - len(pictures)
     return (

@@ -16,7 +16,7 @@ from starflow_v.data.video_io import Frame, Frames
 
 LONGEST = 64
 """Frames of a preview, the newest ones."""
-WIDEST = 384
+WIDEST = 480
 """Pixels; the page scales smaller pictures up."""
 SHARP = 160
 """Pictures lower than so many pixels are kept without loss."""
@@ -33,7 +33,7 @@ def moving(frames: Frames, fps: float, *, newest: int = 0) -> str:
         newest: how many of the last frames are shown first.
     """
     shown = np.roll(frames[-LONGEST:], newest, axis=0)
-    images = [_small(frame) for frame in shown]
+    images = [Image.fromarray(frame) for frame in shown]
     small = images[0].height < SHARP
     file = BytesIO()
     images[0].save(
@@ -53,7 +53,7 @@ def moving(frames: Frames, fps: float, *, newest: int = 0) -> str:
 def still(frame: Frame) -> str:
     """A data URI of one picture (H,W,3)."""
     file = BytesIO()
-    _small(frame).save(file, "WEBP", quality=85, method=1)
+    Image.fromarray(frame).save(file, "WEBP", quality=85, method=1)
     return _uri("webp", file)
 
 
@@ -70,11 +70,13 @@ def beside(given: Frames, made: Frames, *, first: int = 0) -> Frames:
     return np.concatenate((given[places], gap, made), axis=2)
 
 
-def _small(frame: Frame) -> Image.Image:
-    image = Image.fromarray(frame)
-    if image.width <= WIDEST:
-        return image
-    return image.resize((WIDEST, max(1, round(image.height * WIDEST / image.width))))
+def small(frames: Frames) -> Frames:
+    """Frames (F,H,W,3) no wider than a preview."""
+    _, height, width, _ = frames.shape
+    if width <= WIDEST:
+        return frames
+    size = WIDEST, max(1, round(height * WIDEST / width))
+    return np.stack([np.asarray(Image.fromarray(frame).resize(size)) for frame in frames])
 
 
 def _uri(kind: str, file: BytesIO) -> str:

@@ -6,7 +6,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hmac import compare_digest
 from pathlib import Path
@@ -27,8 +27,9 @@ QUIET = {
     "GRADIO_SHARE": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
+    "NO_PROXY": "*",
 }
-"""Nothing is told to anybody, and nothing is fetched."""
+"""Nothing is told to anybody, and nothing is fetched; the server asks itself without a proxy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,17 +82,16 @@ def serve(
         inbrowser: whether a browser is opened.
         started: told the address.
     """
-    with tempfile.TemporaryDirectory(prefix="starflow-v-studio-") as name, _interruptible():
+    folder = tempfile.TemporaryDirectory(prefix="starflow-v-studio-", ignore_cleanup_errors=True)
+    with _interruptible(), folder as name:
         root = Path(name).resolve()
         os.environ.update(QUIET, GRADIO_TEMP_DIR=str(root / "uploads"))
         (root / "uploads").mkdir()
         with _opened(workshop, door, limits, root=root, inbrowser=inbrowser) as page:
             started(page.local_url)
-            try:
-                while page.is_running:
-                    signal.pause() if hasattr(signal, "pause") else page.server.thread.join(1)
-            except KeyboardInterrupt:
-                pass
+            with suppress(KeyboardInterrupt):
+                while page.server.thread.is_alive():
+                    page.server.thread.join(1)
 
 
 @contextmanager
@@ -126,13 +126,14 @@ def _settings(door: Door, limits: Limits, *, root: Path, inbrowser: bool) -> dic
         hosts=LOCAL if door.is_local else None,
     )
     return {
-        "server_name": door.host,
+        "server_name": f"[{door.host}]" if ":" in door.host else door.host,
         "server_port": door.port,
         "auth": door.admits if door.password is not None else None,
         "inbrowser": inbrowser,
         "prevent_thread_lock": True,
         "quiet": True,
         "share": False,
+        "_frontend": False,  # else it gives up where it does not answer itself within 3 seconds
         "ssr_mode": False,
         "pwa": False,
         "mcp_server": False,

@@ -75,6 +75,7 @@ class Studio:
         text, number = self.limits.check_prompt(prompt), read_seed(seed)
         order = Order(task=_task(session, place), prompt=text, seed=number, wishes=wishes)
         job = Making(self.workshop, order, session.video_path(text, number))
+        job.when_over(lambda: self._keep(page, job))
         self._enter(session, job)
         return job
 
@@ -84,19 +85,13 @@ class Studio:
         session.refuse_second_job()
         job = Scoring(
             self.workshop,
-            _upload(session, SCORE).frames,
+            _upload(session, SCORE).path,
             self.limits.check_prompt(prompt),
             draws=read_draws(draws, self.limits),
             seed=read_seed(seed),
         )
         self._enter(session, job)
         return job
-
-    def keep(self, page: str, job: Making) -> None:
-        """Put what a job made, whole or not, into the page's gallery."""
-        session = self.sessions.find(page)
-        if session is not None and job.record is not None:
-            session.add(Result(video=job.video, record=job.record))
 
     def stop(self, page: str) -> None:
         """End the page's job; what exists is kept."""
@@ -115,6 +110,12 @@ class Studio:
         self.line.close()
         for session in self.sessions.take_all():
             self._end(session)
+
+    def _keep(self, page: str, job: Making) -> None:
+        """Put what a job made, whole or not, into the page's gallery, if the page is open."""
+        session = self.sessions.find(page)
+        if session is not None and job.record is not None:
+            session.add(Result(video=job.video, record=job.record))
 
     def _enter(self, session: Session, job: Job) -> None:
         self.line.enter(job)

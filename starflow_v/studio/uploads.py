@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from starflow_v.data.video_io import Frames, MediaError, fit, iter_frames, probe_video, read_image
 from starflow_v.data.video_io.safety import open_plain_file
+from starflow_v.studio import preview
 from starflow_v.studio.limits import MB, Limits
 
 if TYPE_CHECKING:
@@ -34,8 +36,12 @@ class Upload:
     """Where it lies, under a name that was chosen here."""
     name: str
     """What the visitor calls it."""
-    frames: Frames
-    """(F,H,W,3), as the model will see them: at its size and its rate."""
+    count: int
+    """Frames, at the model's rate."""
+    size: tuple[int, int]
+    """(height, width) as the model will see it."""
+    shown: Frames
+    """The first ones, small enough for a preview, (f,h,w,3)."""
 
 
 def receive_image(source: Path, place: Path, pipe: GeneratingPipeline, limits: Limits) -> Upload:
@@ -54,8 +60,9 @@ def receive_image(source: Path, place: Path, pipe: GeneratingPipeline, limits: L
     with _kept_if_good(copy, source.name):
         picture = read_image(copy, limits=limits.media)
         height, width = pipe.nearest_size(*picture.shape[:2])
-        frames = fit(picture, height, width)[None]
-    return Upload(path=copy, name=shown_name(source.name), frames=frames)
+        shown = preview.small(fit(picture, height, width)[None])
+    name = shown_name(source.name)
+    return Upload(path=copy, name=name, count=1, size=(height, width), shown=shown)
 
 
 def receive_clip(source: Path, place: Path, pipe: GeneratingPipeline, limits: Limits) -> Upload:
@@ -66,11 +73,13 @@ def receive_clip(source: Path, place: Path, pipe: GeneratingPipeline, limits: Li
         size = pipe.nearest_size(info.height, info.width)
         rate = pipe.defaults.frame_rate
         most = int(limits.seconds * rate)
-        shown = iter_frames(copy, fps=rate, size=size, num_frames=most + 1, limits=limits.media)
-        frames = np.stack(list(shown))
-        if len(frames) > most:
+        frames = iter_frames(copy, fps=rate, size=size, num_frames=most + 1, limits=limits.media)
+        first = np.stack(list(islice(frames, preview.LONGEST)))
+        count = len(first) + sum(1 for _ in frames)
+        if count > most:
             raise MediaError(f"{copy}: longer than {limits.seconds:g} seconds. Cut it first.")
-    return Upload(path=copy, name=shown_name(source.name), frames=frames)
+    name, shown = shown_name(source.name), preview.small(first)
+    return Upload(path=copy, name=name, count=count, size=size, shown=shown)
 
 
 def shown_name(name: str) -> str:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from starflow_v.cli.common.checks import check_wishes
@@ -22,18 +23,22 @@ from starflow_v.cli.common.model_folder import ModelFolder
 from starflow_v.cli.common.names import comparison_paths, record_path
 from starflow_v.cli.common.planning import plan_batches
 from starflow_v.cli.common.record import Record, hash_files, read_record
+from starflow_v.cli.common.scoring import Given, read_given
 from starflow_v.cli.common.settings import EULER, Settings, Wishes, settle
 from starflow_v.cli.common.tasks import Generate, Start
 from starflow_v.data.video_io import Frames
 from starflow_v.pipelines.generation import GeneratingPipeline
-from starflow_v.pipelines.likelihood import ScoringPipeline
 from starflow_v.pipelines.scores import Score
+from starflow_v.pipelines.text_to_video import StarFlowVPipeline
+from starflow_v.studio import preview
 from starflow_v.studio.asking import Choices, Order
 from starflow_v.studio.limits import Limits
 from starflow_v.studio.line import Job
 from starflow_v.text import ASPECT_RATIOS
 
 COMMAND = "starflow-v studio"
+MOST_TILES = 24
+"""Latent frames of a video that are shown one by one."""
 
 
 class Workshop:
@@ -131,23 +136,21 @@ class Workshop:
             )
         return read_record(record_path(video))
 
-    def score(self, frames: Frames, prompt: str, *, draws: int, seed: int) -> Score:
-        """Bits of a clip at the model's size and rate, (F,H,W,3) with F = 1 + 4k."""
+    def score(self, clip: Path, prompt: str, *, draws: int, seed: int) -> tuple[Given, Score]:
+        """The clip at the model's size and rate, and its bits."""
         pipe = self.pipe
-        assert isinstance(pipe, ScoringPipeline), "only flows are asked for a score"
-        return pipe.score(
-            frames,
+        assert isinstance(pipe, StarFlowVPipeline), "only flows are asked for a score"
+        given = read_given(pipe, clip, height=None, width=None, fps=None)
+        score = pipe.score(
+            given.frames,
             prompt,
             draws=draws,
             generator=torch.Generator().manual_seed(seed),
-            height=frames.shape[1],
-            width=frames.shape[2],
-            frame_rate=pipe.defaults.frame_rate,
+            height=given.height,
+            width=given.width,
+            frame_rate=given.frame_rate,
         )
-
-    def whole(self, frames: Frames) -> Frames:
-        """The first 1 + 4k frames of a clip."""
-        return frames[: len(frames) - (len(frames) - 1) % self.pipe.codec.temporal_factor]
+        return given, score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,19 +158,39 @@ class Progress:
     """How far a video is."""
 
     settings: Settings
-    given: Frames | None
-    """The source at the size of the video; its last frame stands for later ones."""
     total_frames: int
-    chunks: tuple[Frames, ...] = ()
-    """(k,H,W,3) each: what every latent frame became."""
     total_latents: int
+    frames: int = 0
+    """Pixel frames so far."""
+    latents: int = 0
+    """Latent frames so far."""
     first_after: float | None = None
     """Seconds to the first frame."""
+    beside: bool = False
+    """Whether the pictures below show the source, too."""
+    newest: Frames
+    """The newest frames, small, (f,h,w,3)."""
+    fresh: int = 0
+    """How many of them are those of the newest latent frame."""
+    tiles: tuple[str, ...] = ()
+    """A picture of each latent frame, if there are few of them."""
 
-    @property
-    def frames(self) -> int:
-        """Pixel frames so far."""
-        return sum(len(chunk) for chunk in self.chunks)
+    def further(self, made: Frames, shown: Frames, seconds: float) -> Progress:
+        """After one more latent frame (k,H,W,3), which is shown as (k,H,W',3)."""
+        few = self.total_latents <= MOST_TILES
+        tile = (preview.still(preview.small(made[-1:])[0]),) if few else ()
+        newest = preview.small(shown)
+        if self.latents:
+            newest = np.concatenate((self.newest, newest))[-preview.LONGEST :]
+        return replace(
+            self,
+            frames=self.frames + len(made),
+            latents=self.latents + 1,
+            first_after=seconds if self.first_after is None else self.first_after,
+            newest=newest,
+            fresh=len(made),
+            tiles=self.tiles + tile,
+        )
 
 
 class Making(Job):
@@ -186,6 +209,7 @@ class Making(Job):
         self.record: Record | None = None
         self._began: float | None = None
         self._ended: float | None = None
+        self._given: Frames | None = None
 
     @property
     def seconds(self) -> float:
@@ -208,22 +232,25 @@ class Making(Job):
                 self.order, self.video, begin=self._begin, advance=self._advance
             )
         finally:
-            self._ended = time.perf_counter()
+            self._ended, self._given = time.perf_counter(), None
 
     def _begin(self, settings: Settings, start: Start) -> None:
+        self._given = start.reference
         self.progress = Progress(
             settings=settings,
-            given=start.reference,
             total_frames=start.total_frames,
             total_latents=1 + (start.total_frames - 1) // 4,
+            beside=start.reference is not None,
+            newest=np.empty((0, 0, 0, 3), np.uint8),
         )
 
     def _advance(self, frames: Frames) -> None:
         assert self.progress is not None, "it begins before it advances"
-        known = self.progress
-        first = known.first_after or self.seconds
-        chunks = (*known.chunks, frames[0])
-        self.progress = replace(known, chunks=chunks, first_after=first)
+        known, made = self.progress, frames[0]
+        shown = made
+        if self._given is not None:
+            shown = preview.beside(self._given, made, first=known.frames)
+        self.progress = known.further(made, shown, self.seconds)
         if self.stopping and self.progress.frames < known.total_frames:
             raise KeyboardInterrupt
 
@@ -233,24 +260,25 @@ class Scoring(Job):
 
     Args:
         workshop: the model.
-        frames: the clip, as the model sees it.
+        clip: a file.
         prompt: what it shows.
         draws: of the added noise.
         seed: of the added noise.
     """
 
     def __init__(
-        self, workshop: Workshop, frames: Frames, prompt: str, *, draws: int, seed: int
+        self, workshop: Workshop, clip: Path, prompt: str, *, draws: int, seed: int
     ) -> None:
         super().__init__()
-        self._workshop, self.prompt, self._draws, self._seed = workshop, prompt, draws, seed
-        self.frames = workshop.whole(frames)
-        self.score: Score | None = None
+        self._workshop, self._clip, self._prompt = workshop, clip, prompt
+        self._draws, self._seed = draws, seed
+        self.found: tuple[Given, Score] | None = None
+        """The clip as the model saw it, and its score."""
 
     def run(self) -> None:
         """Score it."""
-        self.score = self._workshop.score(
-            self.frames, self.prompt, draws=self._draws, seed=self._seed
+        self.found = self._workshop.score(
+            self._clip, self._prompt, draws=self._draws, seed=self._seed
         )
 
 

@@ -110,3 +110,8 @@ def test_longer_videos_restart(pipe) -> None:
     assert output.frames.shape[2] == 7
     # 4 frames with a cache of their past, then windows that begin with the last two
     assert output.deep.evaluations == (1 + 2 + 2 + 2) + (3 + 2) + 3
+
+
+def test_a_prompt_that_changes_is_refused(pipe) -> None:
+    with pytest.raises(ValueError, match="flow matching has one prompt"):
+        pipe({0: PROMPT, 5: "a blue circle"}, generator=seeded())

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,6 +58,11 @@ def test_no_difference_under_one_percent_is_believed() -> None:
     found = by_name(report([1.0] * 3), report([1.009] * 3))
     assert found["seconds.total"].verdict == "noise"
     assert by_name(report([1.0] * 3), report([1.02] * 3))["seconds.total"].verdict == "worse"
+
+
+def test_of_single_runs_nothing_is_known() -> None:
+    found = by_name(report([1.0]), report([9.0]))
+    assert found["seconds.total"].verdict == "noise" and found["seconds.total"].floor == math.inf
 
 
 def test_evaluations_have_no_noise() -> None:

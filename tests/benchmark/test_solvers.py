@@ -18,11 +18,11 @@ def error_of(factor: float) -> Callable[[Solver], float]:
 
 
 @pytest.mark.parametrize(
-    ("factor", "expected"), [(1.0, 1e-3), (50.0, 1e-4), (1e6, 1e-9), (1e30, 0.0)]
+    ("factor", "expected"), [(0.01, 1e-1), (5.0, 1e-3), (50.0, 1e-4), (1e6, 1e-9), (1e30, 0.0)]
 )
 def test_the_loosest_tolerance_that_is_right_is_found(factor: float, expected: float) -> None:
-    solver = JacobiSolver(block_size=8)
-    found = tighten(solver, error_of(factor))
+    found = tighten(JacobiSolver(block_size=8), error_of(factor))
+    assert isinstance(found, JacobiSolver)
     assert found == JacobiSolver(block_size=8, tolerance=found.tolerance)
     assert found.tolerance == pytest.approx(expected)
 

@@ -96,6 +96,7 @@ def test_what_became_slower_fails(report: tuple[Path, Result], tmp_path: Path) -
         (["--solver", "paper:norm=median"], "norm='median' is not known"),
         (["--solver", "sequential:tolerance=1"], "expected none"),
         (["--size", "big"], "expected WxH"),
+        (["-o", "absent/A.json"], "there is no folder absent"),
         (["--size", "30x32"], "expected multiples of 16"),
         (["--solver", "paper-tight", "--no-reference"], "needs the sequential answer"),
         (["compare", "absent.json", "absent.json"], "absent.json cannot be read"),
@@ -107,6 +108,14 @@ def test_what_cannot_be_measured_is_refused(
     given = arguments if arguments[0] in ("absent", "compare") else [pipeline, *arguments]
     result = command(*given)
     assert result.exit_code == 2 and message in result.output, result.output
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"settings": {}, "results": [{"solver": "a"}]}'])
+def test_other_json_is_no_report(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "A.json"
+    path.write_text(content)
+    result = command("compare", path, path)
+    assert result.exit_code == 2 and "A.json is no report" in result.output
 
 
 def test_a_file_that_is_there_is_kept(pipeline: Path, tmp_path: Path) -> None:

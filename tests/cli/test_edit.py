@@ -126,6 +126,7 @@ def test_inversion_needs_no_training(pipeline: Path, clip: Path, tmp_path: Path)
         ("{folder}/sound.mp4", [], "sound.mp4"),
         ("{folder}/one.mp4", [], "at least 2, or animate it"),
         ("{clip}", ["--strength", 2], "--strength"),
+        ("{clip}", ["--then", "5: blue"], "one prompt from its first frame to its last"),
         ("{clip}", ["--strength", "nan"], "strength"),
         ("{clip}", ["--strength", 0.5, "--mask", "{folder}/small.png"], "--mask and --strength"),
         ("{clip}", ["--mask", "{folder}/small.png"], "8x8 pixels and the clip 96x64"),

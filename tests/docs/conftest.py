@@ -13,7 +13,6 @@ from torch import nn
 
 from starflow_v import StarFlowVPipeline
 from starflow_v.assets import embedded_model
-from starflow_v.data.digits import read_digits
 from starflow_v.data.scenes import SceneStream, StreamSettings, TaskWeights
 from starflow_v.data.video_io import VideoWriter
 from starflow_v.training.lora import LoraSettings, add_adapter, save_adapters
@@ -21,7 +20,6 @@ from tests.baselines.test_pipeline import matching_pipeline
 from tests.docs.blocks import ROOT
 
 PROMPTS = ("a red circle moves right on a blue background", "a blue star moves up")
-SEVEN = 7
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +38,6 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hole[16:48, 16:48] = 255
     Image.fromarray(hole).save(folder / "hole.png")
     Image.fromarray(hole[12:20, 12:20]).save(folder / "mask.png")
-    digits = read_digits("test")
-    seven = list(digits.labels).index(SEVEN)
-    Image.fromarray(digits.clips()[seven, 0]).save(folder / "seven.png")
     for name in ("prompts.txt", "captions.txt"):
         (folder / name).write_text("\n".join(PROMPTS))
     return folder

@@ -19,6 +19,8 @@ from tests.docs.blocks import LANGUAGES, ROOT, Block, blocks, blocks_of, pages
 
 QUICK = {"docs/index.md", "docs/animate.md"}
 """Pages that run in every `make test`; all others are slow."""
+OPTIONAL = {"torchao"}
+"""Packages of extras without which a page ends early."""
 
 
 def with_programs() -> list[object]:
@@ -45,7 +47,12 @@ def run(block: Block, namespace: dict[str, object]) -> None:
     if block.file is not None:
         Path(block.file).write_text(block.text)
     elif block.language == "python":
-        exec(compile(block.text, str(block), "exec"), namespace)
+        try:
+            exec(compile(block.text, str(block), "exec"), namespace)
+        except ModuleNotFoundError as error:
+            if error.name not in OPTIONAL:
+                raise
+            pytest.skip(f"{block} wants {error.name}, which is not installed")
     elif block.language == "sh":
         for line in block.lines():
             if line.startswith("starflow-v "):

@@ -55,7 +55,7 @@ def check_own(arguments: list[str]) -> None:
         assert arguments in (["--help"], ["--version"])
         return
     if arguments == arguments[:1]:  # the command's bare name
-        assert arguments[0] in get_command(app).commands
+        get_command(app).commands[arguments[0]]
         return
     given = parse(arguments)
     config, overrides = given.get("config"), given.get("overrides") or []

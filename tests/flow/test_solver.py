@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from starflow_v import AffineParams, JacobiSolver, SequentialSolver
+from starflow_v import AffineParams, JacobiSolver, SequentialSolver, SlidingSolver
 from starflow_v.flow.predictor import Predictor
-from starflow_v.flow.solver import Cost, Solver
+from starflow_v.flow.solver import Cost, Solver, solve_at
 
 
 class Sums:
@@ -32,6 +32,9 @@ class Sums:
     def commit(self, tokens: Tensor) -> None:
         self.committed.append(tokens.shape[1])
         self.sum = self.sum + tokens.sum(1, keepdim=True)
+
+    def recall(self, count: int) -> None:
+        return None
 
     def restart(self) -> None:
         raise NotImplementedError
@@ -59,6 +62,9 @@ def solved_by_hand(z: Tensor, group: int) -> Tensor:
         JacobiSolver(3, tolerance=-1.0, norm="max"),
         JacobiSolver(8, tolerance=1e-26),
         JacobiSolver(100, tolerance=1e-13, norm="max"),
+        SlidingSolver(4, tolerance=0),
+        SlidingSolver(3, tolerance=1e-13),
+        SlidingSolver(None, tolerance=1e-13),
     ],
     ids=repr,
 )
@@ -145,8 +151,8 @@ def test_the_slowest_sample_of_a_batch_decides() -> None:
 
 def test_a_cap_on_sweeps_warns_and_says_so() -> None:
     solver = JacobiSolver(8, tolerance=1e-9, max_sweeps=2)
-    with pytest.warns(UserWarning, match=r"max_sweeps=2.*above the tolerance 1e-09.*raise"):
-        _, cost = solver.solve(Sums(), noise())
+    with pytest.warns(UserWarning, match=r"block 3: the cap.*above the tolerance; raise"):
+        _, cost = solve_at("block 3", solver, Sums(), noise())
     assert not cost.converged
     assert cost.evaluations == 2
     assert cost.residual > 1e-9
@@ -155,7 +161,8 @@ def test_a_cap_on_sweeps_warns_and_says_so() -> None:
 def test_a_cap_that_makes_it_exact_is_no_cap() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, cost = JacobiSolver(2, tolerance=0, max_sweeps=2).solve(Sums(), noise())
+        solver = JacobiSolver(2, tolerance=0, max_sweeps=2)
+        _, cost = solve_at("block 3", solver, Sums(), noise())
     assert cost == Cost(evaluations=8, tokens=16)
 
 
@@ -178,8 +185,13 @@ class Broken(Sums):
 def test_tokens_that_are_no_numbers_are_named(norm: str, value: float, size: int) -> None:
     """They passed for a block that had not converged, with the advice to raise max_sweeps."""
     solver = JacobiSolver(size, tolerance=0, norm=norm)
+    with pytest.raises(FloatingPointError, match="block 3: tokens became NaN or infinite"):
+        solve_at("block 3", solver, Broken(value), noise())
+
+
+def test_the_sequential_solver_looks_too() -> None:
     with pytest.raises(FloatingPointError, match="tokens became NaN or infinite"):
-        solver.solve(Broken(value), noise())
+        SequentialSolver().solve(Broken(math.nan), noise())
 
 
 def test_a_block_of_a_single_number_has_no_spread_to_divide_by() -> None:

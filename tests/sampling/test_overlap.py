@@ -253,17 +253,22 @@ next(frames)
 print("made")
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "made\n", "")
 
 
 def test_without_hooks_stages_run_side_by_side() -> None:
-    plain, hooked = nn.Sequential(nn.Linear(1, 1)), nn.Sequential(nn.Linear(1, 1))
-    hooked[0]._hf_hook = object()
+    """Hooks of several processes would wait for each other for ever: each in another stage."""
+    plain, placed, shared = (nn.Sequential(nn.Linear(1, 1)) for _ in range(3))
+    placed[0]._hf_hook = object()
+    handle = shared[0].register_forward_pre_hook(lambda module, args: None)
     assert usual_stages([plain], CPU) == SideBySide()
-    assert usual_stages([plain, hooked], CPU) == InSeries()
+    assert usual_stages([plain, placed], CPU) == InSeries()
+    assert usual_stages([plain, shared], CPU) == InSeries()
     assert usual_stages([plain], torch.device("meta")) == InSeries()
+    handle.remove()
+    assert usual_stages([shared], CPU) == SideBySide()
 
 
 def test_in_series_is_the_iterator_itself() -> None:

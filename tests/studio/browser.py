@@ -1,21 +1,22 @@
-"""A studio that is being served, and a browser that looks at it and complains of every complaint."""
+"""A studio that is being served, and a browser that holds every complaint against the page."""
 
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Download, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Download, Locator, Page, expect, sync_playwright
 
 from starflow_v.data.video_io import Frames, read_video
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next((path for path in map(shutil.which, NAMES) if path), None)
-PATIENCE = 240_000
+PATIENCE = 120_000
 """Milliseconds for what takes a video's time on a busy machine."""
 
 
@@ -41,6 +42,7 @@ def served(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 def browser() -> Iterator[Browser]:
     """The system's Chromium, without a window."""
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE)
         chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         yield chromium
         chromium.close()
@@ -55,7 +57,7 @@ def visit(chromium: Browser, url: str, *, width: int = 1280, height: int = 900) 
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on(
         "console",
-        lambda told: complaints.append(told.text) if told.type in ("error", "warning") else None,
+        lambda told: complaints.append(told.text) if told.type == "error" else None,
     )
     page.on(
         "request",
@@ -67,7 +69,7 @@ def visit(chromium: Browser, url: str, *, width: int = 1280, height: int = 900) 
     page.get_by_role("tab", name="Generate").wait_for()
     yield page
     page.close()
-    assert complaints == []
+    assert not complaints, complaints
 
 
 def open_tab(page: Page, name: str) -> Locator:
@@ -78,8 +80,9 @@ def open_tab(page: Page, name: str) -> Locator:
 
 def tiles_seen(tab: Locator, *, until: int) -> list[int]:
     """How many latent frames were shown, each time that it changed, up to so many."""
-    seen = [0]
+    seen, deadline = [0], time.monotonic() + PATIENCE / 1000
     while seen[-1] < until:
+        assert time.monotonic() < deadline, f"{until} frames were expected, and {seen} seen"
         tab.page.wait_for_timeout(50)
         count = tab.locator(".tiles img").count()
         if count != seen[-1]:

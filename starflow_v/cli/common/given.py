@@ -24,15 +24,23 @@ def describe_files(files: Mapping[str, Path]) -> dict[str, GivenFile]:
     }
 
 
-def unchanged_files(given: Mapping[str, GivenFile]) -> dict[str, Path]:
-    """The files of a record; a `ValueError` if one of them is not as it was."""
-    for file in given.values():
-        if _hash(Path(file.path)) != file.sha256:
+def unchanged_files(given: Mapping[str, GivenFile], *, beside: Path) -> dict[str, Path]:
+    """The files of a record; a `ValueError` if one of them is not as it was.
+
+    A file that is not at its place any more is looked for under its name `beside` the record.
+    """
+    found = {}
+    for name, file in given.items():
+        path = Path(file.path)
+        if not path.exists() and (beside / path.name).exists():
+            path = beside / path.name
+        if _hash(path) != file.sha256:
             raise ValueError(
-                f"{file.path} has changed since the recorded video was made from it; put the old "
+                f"{path} has changed since the recorded video was made from it; put the old "
                 "file back, or make a new video"
             )
-    return {name: Path(file.path) for name, file in given.items()}
+        found[name] = path
+    return found
 
 
 def _hash(path: Path) -> str:

@@ -103,10 +103,11 @@ def _make_again(kind: type[Task], record: Record, options: Making, *, compare: b
             f"{options.from_record} is the record of a video that `starflow-v {record.task}` made; "
             f"make it again by starflow-v {record.task} --from {options.from_record}"
         )
+    assert options.from_record is not None, "a record was read from it"
     batches = this_process().share(plan_repeat(record, options.output))
     refuse_taken(batches, overwrite=options.overwrite, compare=compare)
     check_places(batches)
-    task = kind(**unchanged_files(record.given))
+    task = kind(**unchanged_files(record.given, beside=options.from_record.parent))
     recorded = Path(record.model) if Path(record.model).is_dir() else embedded_model()
     folder = read_model_folder(options.model or recorded)
     hashes = hash_files(folder)

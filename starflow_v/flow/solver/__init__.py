@@ -9,7 +9,8 @@ which is the solver of choice. `secant` says what a sweep teaches for the next o
 
 from starflow_v.flow.solver.cost import Cost, Solver
 from starflow_v.flow.solver.jacobi import JacobiSolver
+from starflow_v.flow.solver.place import solve_at
 from starflow_v.flow.solver.sequential import SequentialSolver
 from starflow_v.flow.solver.sliding import SlidingSolver
 
-__all__ = ["Cost", "JacobiSolver", "SequentialSolver", "SlidingSolver", "Solver"]
+__all__ = ["Cost", "JacobiSolver", "SequentialSolver", "SlidingSolver", "Solver", "solve_at"]

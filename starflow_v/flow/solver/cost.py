@@ -9,6 +9,12 @@ from torch import Tensor
 
 from starflow_v.flow.predictor import Predictor
 
+NOT_FINITE = (
+    "tokens became NaN or infinite: look for such values in the noise, the text, the prefix and "
+    "the weights; a model in float16 may overflow, bfloat16 and float32 do not"
+)
+"""What a solver says that cannot go on."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -51,4 +57,7 @@ class Solver(Protocol):
 
         Returns:
             The tokens (B, S, C), and what they cost.
+
+        Raises:
+            FloatingPointError: if tokens become NaN or infinite.
         """

@@ -7,7 +7,6 @@ still move may pass for done, and those are left wrong by standard deviations: s
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from starflow_v.flow.predictor import Predictor
-from starflow_v.flow.solver.cost import Cost
+from starflow_v.flow.solver.cost import NOT_FINITE, Cost
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,6 @@ class JacobiSolver:
         max_sweeps: cap on the sweeps of a block; `None`: as many as make it exact.
         norm: "mean": mean squared change over mean square (the paper's rule); "max": largest change
             of a token's channel in units of the standard deviation of x.
-
-    Raises:
-        FloatingPointError: if tokens become NaN or infinite. (`SequentialSolver` does not look.)
     """
 
     block_size: int
@@ -62,13 +58,6 @@ class JacobiSolver:
             tokens, spent = self._solve_block(predictor, z, x)
             done.append(tokens)
             cost += spent
-        if not cost.converged:
-            warnings.warn(
-                f"Jacobi stopped at max_sweeps={self.max_sweeps} with a change of "
-                f"{cost.residual:.2g}, above the tolerance {self.tolerance:g}; raise max_sweeps "
-                "or the tolerance, or use smaller blocks",
-                stacklevel=2,
-            )
         return torch.cat(done, dim=1), cost
 
     def _solve_block(self, predictor: Predictor, z: Tensor, x: Tensor) -> tuple[Tensor, Cost]:
@@ -93,9 +82,5 @@ class JacobiSolver:
             moved = change.square().mean(1) / size.square().mean(1).clamp(min=1e-24)
         largest = float(moved.max())
         if not math.isfinite(largest):
-            raise FloatingPointError(
-                "tokens became NaN or infinite in a Jacobi sweep: look for such values in the "
-                "noise, the text, the prefix and the weights; a model in float16 may overflow, "
-                "bfloat16 and float32 do not"
-            )
+            raise FloatingPointError(NOT_FINITE)
         return largest

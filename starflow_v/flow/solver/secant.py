@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-LARGEST_FACTOR = 1.0
-"""No change is enlarged: |c| is at most this."""
+LARGEST_FACTOR = 2.0
+"""|c| is at most this: where the token before hardly moved, its secant says nothing."""
 
 
 @dataclass(frozen=True)

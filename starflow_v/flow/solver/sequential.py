@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from starflow_v.flow.predictor import Predictor
-from starflow_v.flow.solver.cost import Cost
+from starflow_v.flow.solver.cost import NOT_FINITE, Cost
 
 
 @dataclass(frozen=True)
@@ -24,4 +24,7 @@ class SequentialSolver:
             x = predictor.propose(z).denormalize(z)
             predictor.commit(x)
             done.append(x)
-        return torch.cat(done, dim=1), Cost(len(groups), noise.shape[1])
+        tokens = torch.cat(done, dim=1)
+        if not tokens.isfinite().all():
+            raise FloatingPointError(NOT_FINITE)
+        return tokens, Cost(len(groups), noise.shape[1])

@@ -12,7 +12,7 @@ def add_animate(studio: Studio, examples: Examples, gallery: gr.HTML) -> None:
     spec = MakingTab(
         title="Animate",
         prompt="What happens",
-        hint="a red circle moves right on a blue background",
+        hint="a red circle moves right",
         place=ANIMATE,
         examples=examples.animate,
     )

@@ -12,7 +12,7 @@ def add_generate(studio: Studio, examples: Examples, gallery: gr.HTML) -> None:
     spec = MakingTab(
         title="Generate",
         prompt="What the video shows",
-        hint="a red circle moves right on a blue background",
+        hint="a red circle moves right",
         examples=examples.generate,
     )
     add_making_tab(studio, spec, gallery)

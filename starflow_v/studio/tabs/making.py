@@ -81,7 +81,6 @@ class _Handler:
         busy = gr.update(interactive=False), gr.update(interactive=True)
         async for figures, screen in follow(studio, job):
             yield note + figures, gr.skip() if screen is None else screen, gr.skip(), *busy
-        studio.keep(page, job)
         session = studio.sessions.find(page)
         made = pages.gallery(session.results) if session is not None else gr.skip()
         idle = gr.update(interactive=True), gr.update(interactive=False)
@@ -112,7 +111,7 @@ async def follow(studio: Studio, job: Making) -> AsyncIterator[tuple[str, str | 
     seen, frames = None, 0
     while True:
         over = job.over
-        made = len(job.progress.chunks) if job.progress is not None else 0
+        made = job.progress.latents if job.progress is not None else 0
         place = studio.line.place(job)
         look = job.state, place, made, round(2 * job.seconds), job.stopping
         if look != seen or over:

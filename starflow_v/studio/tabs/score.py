@@ -25,7 +25,7 @@ def add_score(studio: Studio, examples: Examples) -> None:
             source = Source(studio, SCORE)
             prompt = gr.Textbox(
                 label="What the clip shows",
-                placeholder="a red circle moves right on a blue background",
+                placeholder="a red circle moves right",
                 lines=1,
                 max_lines=6,
             )
@@ -55,20 +55,18 @@ def _runner(studio: Studio) -> Any:
         except ValueError as error:
             yield pages.notice(str(error), bad=True), gr.skip(), gr.skip()
             return
-        seen = None
+        seen = ""
         while not job.over:
-            place = studio.line.place(job)
-            told = pages.standing(job, place) or pages.notice("Scoring …")
+            told = pages.standing(job, studio.line.place(job)) or pages.notice("Scoring …")
             if told != seen:
                 yield told, gr.skip(), gr.update(interactive=False)
                 seen = told
             await asyncio.sleep(POLL)
-        told = pages.standing(job, 0)
         idle = gr.update(interactive=True)
-        if told is not None:
-            yield told, gr.skip(), idle
+        trouble = pages.standing(job, 0)
+        if trouble is not None:
+            yield trouble, gr.skip(), idle
             return
-        rate = studio.workshop.pipe.defaults.frame_rate
-        yield "", await asyncio.to_thread(curve.report, job, rate), idle
+        yield "", await asyncio.to_thread(curve.report, job), idle
 
     return run
