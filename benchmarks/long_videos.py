@@ -96,9 +96,7 @@ class Stream:
             window=window,
             restart=again,
         )
-        denoise = DenoiseStage(
-            pipe.denoiser, told.text, restarts, later=again
-        )
+        denoise = DenoiseStage(pipe.denoiser, told.text, restarts, later=again)
         shape = (pipe.codec.channels, size.height // factor, size.width // factor)
         noise = noise_frames(self._children, shape, frames=frames, device=pipe.device)
         before = self.cost

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from starflow_v.denoiser import CausalDenoiser, ScoreDenoiser
 from starflow_v.flow.guidance import DensityGuidance
-from starflow_v.flow.solver import SequentialSolver
+from starflow_v.flow.solver import SequentialSolver, SlidingSolver, Solver
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.flow.texts import Texts
 from starflow_v.flow.window import ContextWindow
@@ -35,6 +35,9 @@ from starflow_v.text import Task
 
 Callback = Callable[[Any, int, int, dict[str, Any]], dict[str, Any] | None]
 AnyCallback: TypeAlias = Callback | PipelineCallback | MultiPipelineCallbacks
+
+FINE_FRAME = 64
+"""Tokens of a frame from which on many are solved at a time."""
 
 
 class GeneratingPipeline(TellingPipeline):
@@ -69,10 +72,18 @@ class GeneratingPipeline(TellingPipeline):
             latent_frames=latent_frames,
             frame_rate=given(request.frame_rate, defaults.frame_rate),
             guidance=request.guidance or usual,
-            solver=request.solver or SequentialSolver(),
+            solver=request.solver or self.solver_for(height, width),
             window=request.window or self.window_for(latent_frames),
             extends=self.extends,
         )
+
+    def solver_for(self, height: int, width: int) -> Solver:
+        """The solver where none is asked for: a sliding one, unless frames are so small that token
+        by token is as fast, and exact."""
+        side = self.flow.config["patch_size"]
+        _, rows, columns = self._latent_shape(height, width)
+        fine = rows * columns >= FINE_FRAME * side**2
+        return SlidingSolver() if fine else SequentialSolver()
 
     def _sized(self, request: Request, size: tuple[int, ...]) -> Request:
         """The request at the size that is nearest to (height, width), unless it asks for one."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from starflow_v.flow.solver import Solver
+from starflow_v.flow.solver import SequentialSolver, Solver
 from starflow_v.flow.window import Window
 from starflow_v.pipelines.encoding import Encoding
 from starflow_v.pipelines.likelihood import ScoringPipeline, plain_request, single_request
@@ -104,7 +104,7 @@ class InvertiblePipeline(ScoringPipeline):
             num_frames=1 + (frames - 1) * self.codec.temporal_factor,
             latents=known.noise,
             output_type=output_type,
-            solver=solver,
+            solver=solver or SequentialSolver(),
         )
         run = self._prepare(self._plan(request), None)
         if denoise:

@@ -102,7 +102,7 @@ class StarFlowPipeline(InpaintingPipeline):
             callback_on_step_end: as in `StarFlowVPipeline`; there is one step.
             callback_on_step_end_tensor_inputs: which tensors the callback is given.
             max_sequence_length: L, tokens of text; `None`: as trained.
-            solver: how the flow is inverted; `None`: `SequentialSolver()`.
+            solver: how the flow is inverted; `None`: see `solver_for`.
             guidance: a rule instead of `DensityGuidance(guidance_scale)`, such as `LinearGuidance`.
         """
         if prompt is None and prompt_embeds is None:

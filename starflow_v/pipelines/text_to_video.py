@@ -80,7 +80,7 @@ class StarFlowVPipeline(InvertiblePipeline):
             callback_on_step_end_tensor_inputs: which tensors the callback is given.
             max_sequence_length: L, tokens of text; `None`: as trained.
             frame_rate: frames per second told to the model; `None`: as trained.
-            solver: how the flow is inverted; `None`: `SequentialSolver()`.
+            solver: how the flow is inverted; `None`: see `solver_for`.
             window: when the deep block restarts; `None`: when the model's own window is full.
             guidance: a rule instead of `DensityGuidance(guidance_scale)`, such as `LinearGuidance`.
         """

@@ -81,7 +81,7 @@ class Workshop:
         return Choices(
             sizes=sizes,
             most_frames=1 + (most - 1) // factor * factor,
-            solvers=("sequential", "jacobi") if self.is_flow else (EULER,),
+            solvers=("sequential", "sliding", "jacobi") if self.is_flow else (EULER,),
         )
 
     def pipe_for(self, kind: type[GeneratingPipeline]) -> GeneratingPipeline:

@@ -265,6 +265,3 @@ def test_trouble_is_named(text_case: SimpleNamespace) -> None:
     noise[0, 1] = math.nan
     with pytest.raises(FloatingPointError, match="latent frame 1 in the deep block: tokens became"):
         case.flow.inverse(noise, case.text, solver=SlidingSolver())
-    noise[0, 1] = math.inf
-    with pytest.raises(FloatingPointError, match="latent frame 1 in the deep block: tokens became"):
-        case.flow.inverse(noise, case.text)

@@ -16,10 +16,13 @@ from starflow_v import (
     InSeries,
     JacobiSolver,
     LinearGuidance,
+    SequentialSolver,
+    SlidingSolver,
     StarFlowVPipeline,
 )
 
 PROMPT = "a red circle moves right"
+EXACT = SequentialSolver()
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -95,6 +98,17 @@ def test_two_streams_do_not_meet(pipe):
 def test_solvers_agree(pipe):
     solver = JacobiSolver(block_size=3, tolerance=0)
     assert_close(run(pipe, solver=solver), run(pipe), atol=1e-4, rtol=0)
+
+
+def test_fine_frames_are_solved_many_tokens_at_a_time(pipe):
+    """Small ones token by token, which is exact and as fast."""
+    assert isinstance(pipe.solver_for(16, 24), SequentialSolver)
+    fine = pipe.solver_for(64, 64)
+    assert isinstance(fine, SlidingSolver)
+    made = pipe(PROMPT, height=64, width=64, num_frames=5, generator=seeded(), output_type="latent")
+    exact = run(pipe, height=64, width=64, num_frames=5, output_type="latent", solver=EXACT)
+    assert_close(made.frames, exact, atol=0.05, rtol=0)
+    assert made.deep.evaluations < 2 * 64
 
 
 def test_noise_can_be_given(pipe):

@@ -11,7 +11,7 @@ import typer
 from starflow_v.cli.common.checks import wished_size
 from starflow_v.cli.common.model_folder import ModelFolder
 from starflow_v.cli.common.options import CacheName
-from starflow_v.cli.common.settings import JACOBI_BLOCK, Wishes
+from starflow_v.cli.common.settings import SPANS, Wishes
 
 if TYPE_CHECKING:
     import torch
@@ -132,9 +132,10 @@ def _scheme_of(wishes: Wishes) -> Scheme:
     from starflow_v.planner import SCHEMES
     from starflow_v.planner.schemes import Effort
 
-    if wishes.solver != "jacobi":
+    span = SPANS.get(wishes.solver or "sliding")
+    if span is None:
         return SCHEMES["sequential"]
-    effort = Effort(passes=1, span=wishes.block_size or JACOBI_BLOCK)
+    effort = Effort(passes=1, span=wishes.block_size or span)
     return replace(SCHEMES["paper"], deep=effort, shallow=effort)
 
 

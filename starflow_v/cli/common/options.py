@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from starflow_v.cli.common.settings import JACOBI_BLOCK, JACOBI_TOLERANCE
+from starflow_v.cli.common.settings import SPANS, TOLERANCE
 
 
 class SolverName(str, Enum):
     """How noise becomes tokens."""
 
     SEQUENTIAL = "sequential"
+    SLIDING = "sliding"
     JACOBI = "jacobi"
 
 
@@ -122,7 +123,10 @@ Guidance = Annotated[
         min=0, help="Weight of guidance w; 0 is the conditional model; default: the model's."
     ),
 ]
-Solver = Annotated[SolverName | None, typer.Option(help="Default: sequential, which is exact.")]
+Solver = Annotated[
+    SolverName | None,
+    typer.Option(help="Default: sliding; where frames are small, sequential, which is exact."),
+]
 Steps = Annotated[
     int | None,
     typer.Option(min=1, help="Euler steps a frame of a flow-matching model; default: the model's."),
@@ -131,13 +135,18 @@ Tolerance = Annotated[
     float | None,
     typer.Option(
         min=0,
-        help="jacobi is done with a block when its mean squared change is under this many times "
-        f"its mean square; default: {JACOBI_TOLERANCE}.",
+        help="sliding settles each token to so many standard deviations; jacobi is done with a "
+        "block when its mean squared change is under this many times its mean square; default: "
+        f"{TOLERANCE}.",
     ),
 ]
 BlockSize = Annotated[
     int | None,
-    typer.Option(min=1, help=f"Tokens that jacobi solves together; default: {JACOBI_BLOCK}."),
+    typer.Option(
+        min=1,
+        help="Tokens solved together; default: "
+        f"{' and '.join(f'{span} for {name}' for name, span in SPANS.items())}.",
+    ),
 ]
 Prompts = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Many prompts: a text file with one a line.")

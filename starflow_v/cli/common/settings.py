@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-JACOBI_BLOCK, JACOBI_TOLERANCE = 64, 1e-3
+SPANS = {"sliding": 256, "jacobi": 64}
+"""Solver of many tokens at a time -> how many, unless told otherwise."""
+TOLERANCE = 1e-3
 EULER = "euler"
 """The solver of a flow-matching model, which has no other."""
 
@@ -42,8 +44,11 @@ class Wishes:
         if self.aspect_ratio is not None and (self.height, self.width) != (None, None):
             raise ValueError("both --aspect-ratio and a size are given; expected one of them")
         for option, value in (("--block-size", self.block_size), ("--tolerance", self.tolerance)):
-            if value is not None and self.solver != "jacobi":
-                raise ValueError(f"{option} {value} is an option of --solver jacobi; add that")
+            if value is not None and self.solver not in SPANS:
+                raise ValueError(
+                    f"{option} {value} is an option of --solver jacobi and --solver sliding; add "
+                    "one of these"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +66,11 @@ class Settings:
     guidance_scale: float
     """w of density guidance; 0 is conditional sampling."""
     solver: str
-    """sequential or jacobi; euler for a flow-matching model."""
+    """sequential, sliding or jacobi; euler for a flow-matching model."""
     block_size: int | None
-    """Tokens that jacobi solves together."""
+    """Tokens that sliding and jacobi solve together."""
     tolerance: float | None
-    """The change under which jacobi stops."""
+    """The change under which they stop."""
     device: str
     dtype: str
     threads: int
@@ -89,8 +94,8 @@ def settle(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> Settings:
     height, width = _size(wishes, pipe, task)
     defaults = pipe.defaults
     frame_rate = _or(wishes.frame_rate, defaults.frame_rate)
-    solver, steps = _solver(wishes, pipe)
-    jacobi = solver == "jacobi"
+    solver, steps = _solver(wishes, pipe, height, width)
+    parallel = solver in SPANS
     return Settings(
         negative_prompt=wishes.negative_prompt,
         height=height,
@@ -100,8 +105,8 @@ def settle(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> Settings:
         guidance_scale=_or(wishes.guidance_scale, defaults.guidance_scale),
         solver=solver,
         steps=steps,
-        block_size=_or(wishes.block_size, JACOBI_BLOCK) if jacobi else None,
-        tolerance=_or(wishes.tolerance, JACOBI_TOLERANCE) if jacobi else None,
+        block_size=_or(wishes.block_size, SPANS[solver]) if parallel else None,
+        tolerance=_or(wishes.tolerance, TOLERANCE) if parallel else None,
         device=str(pipe.device),
         dtype=str(pipe.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
@@ -112,21 +117,25 @@ def settle(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> Settings:
 
 def make_solver(settings: Settings) -> Solver | None:
     """The solver that the settings name; None for Euler's steps, which are told by their number."""
-    from starflow_v.flow.solver import JacobiSolver, SequentialSolver
+    from starflow_v.flow.solver import JacobiSolver, SequentialSolver, SlidingSolver
 
     if settings.solver == EULER:
         return None
     if settings.solver == "sequential":
         return SequentialSolver()
-    if settings.solver == "jacobi" and settings.block_size and settings.tolerance is not None:
+    if settings.solver in SPANS and settings.block_size and settings.tolerance is not None:
+        if settings.solver == "sliding":
+            return SlidingSolver(settings.block_size, settings.tolerance)
         return JacobiSolver(block_size=settings.block_size, tolerance=settings.tolerance)
     raise ValueError(
-        f"solver is {settings.solver!r}; expected sequential, or jacobi with block_size and "
-        "tolerance"
+        f"solver is {settings.solver!r}; expected sequential, or sliding or jacobi with block_size "
+        "and tolerance"
     )
 
 
-def _solver(wishes: Wishes, pipe: GeneratingPipeline) -> tuple[str, int | None]:
+def _solver(
+    wishes: Wishes, pipe: GeneratingPipeline, height: int, width: int
+) -> tuple[str, int | None]:
     """The solver and its steps: of a flow or, if it has steps of its own, of flow matching."""
     own = pipe.config.get("num_inference_steps")
     if own is None:
@@ -135,13 +144,20 @@ def _solver(wishes: Wishes, pipe: GeneratingPipeline) -> tuple[str, int | None]:
                 f"--steps {wishes.steps} is for flow-matching models; this one is a flow, which "
                 "has no steps: --solver says how it is inverted"
             )
-        return wishes.solver or "sequential", None
+        return wishes.solver or _usual_solver(pipe, height, width), None
     if wishes.solver not in (None, EULER):
         raise ValueError(
             f"--solver {wishes.solver} inverts a flow; this model was trained by flow matching: "
             "--steps says how often it is evaluated"
         )
     return EULER, _or(wishes.steps, own)
+
+
+def _usual_solver(pipe: GeneratingPipeline, height: int, width: int) -> str:
+    """The name of the solver that the pipeline would choose."""
+    from starflow_v.flow.solver import SlidingSolver
+
+    return "sliding" if isinstance(pipe.solver_for(height, width), SlidingSolver) else "sequential"
 
 
 def _size(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> tuple[int, int]:

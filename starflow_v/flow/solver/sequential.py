@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from starflow_v.flow.predictor import Predictor
-from starflow_v.flow.solver.cost import NOT_FINITE, Cost
+from starflow_v.flow.solver.cost import Cost
 
 
 @dataclass(frozen=True)
 class SequentialSolver:
-    """Group after group, each evaluated once: exact."""
+    """Group after group, each evaluated once: exact. It does not look for NaN or Inf."""
 
     def solve(
         self, predictor: Predictor, noise: Tensor, *, guess: Tensor | None = None
@@ -24,7 +24,4 @@ class SequentialSolver:
             x = predictor.propose(z).denormalize(z)
             predictor.commit(x)
             done.append(x)
-        tokens = torch.cat(done, dim=1)
-        if not tokens.isfinite().all():
-            raise FloatingPointError(NOT_FINITE)
-        return tokens, Cost(len(groups), noise.shape[1])
+        return torch.cat(done, dim=1), Cost(len(groups), noise.shape[1])

@@ -50,7 +50,7 @@ class SlidingSolver:
             of its error; `None`: no cap.
     """
 
-    span: int | None = 64
+    span: int | None = 256
     tolerance: float = 1e-3
     max_sweeps: int | None = None
 

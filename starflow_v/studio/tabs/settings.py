@@ -12,7 +12,8 @@ from starflow_v.studio.studio import Studio
 
 SOLVERS = {
     "sequential": ("Token by token, exact", "sequential"),
-    "jacobi": ("Jacobi, many at a time", "jacobi"),
+    "sliding": ("A sliding window, many at a time", "sliding"),
+    "jacobi": ("The paper's Jacobi sweeps", "jacobi"),
     "euler": ("Euler's steps", "euler"),
 }
 """Name -> what is shown, and the value."""
