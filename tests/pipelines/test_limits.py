@@ -36,10 +36,10 @@ def run(pipe: StarFlowVPipeline, videos: int = 1) -> Tensor:
 @pytest.mark.parametrize(
     ("storage", "least"),
     [
-        (PlainStorage(torch.bfloat16), 50.0),
-        (Int8Storage(), 37.0),
+        (PlainStorage(torch.bfloat16), 41.0),
+        (Int8Storage(), 41.0),
         (OffloadedStorage(), 100.0),
-        (OffloadedStorage(inner=Int8Storage()), 37.0),
+        (OffloadedStorage(inner=Int8Storage()), 41.0),
     ],
 )
 def test_videos_of_smaller_caches_are_nearly_the_same(
@@ -47,7 +47,8 @@ def test_videos_of_smaller_caches_are_nearly_the_same(
 ) -> None:
     """PSNR in decibels against keys and values in float32, on trained weights, guided.
 
-    The median of eight videos: a single one is 36 to 53 dB with 8 bits.
+    The median of eight videos: a single one is 35 to 51 dB with 16 bits. (At guidance 1 it is 3 dB
+    more: guidance amplifies what rounding does.)
     """
     expected = run(trained, videos=8)
     trained.set_cache_storage(storage)
