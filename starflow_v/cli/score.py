@@ -57,20 +57,10 @@ def score(
         )
     scoring.check_inputs(videos, {"--json": json, "--heatmap": heatmap}, overwrite=overwrite)
     pipe = scoring.load_scorer(model, device, dtype)
-    import torch
-
     rows = []
     for video in videos:
         given = scoring.read_given(pipe, video, height=height, width=width, fps=fps)
-        made = pipe.score(
-            given.frames,
-            prompt,
-            draws=draws,
-            generator=torch.Generator().manual_seed(seed),
-            height=given.height,
-            width=given.width,
-            frame_rate=given.frame_rate,
-        )
+        made = scoring.score_given(pipe, given, prompt, draws=draws, seed=seed)
         rows.append(_row(given, made))
         typer.echo(_table(given, made, pipe.codec.temporal_factor))
         if heatmap is not None:

@@ -25,7 +25,7 @@ class Mask(NamedTuple):
     causal: bool = False
 
 
-EXPLICIT_LIMIT = 2048
+EXPLICIT_LIMIT = 1024
 """Longest sequence whose attention matrix is written out, see `attend`."""
 
 FULL = Mask()

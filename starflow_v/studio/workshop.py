@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from starflow_v.cli.common.checks import check_wishes
 from starflow_v.cli.common.clips import Source, make_batch
@@ -23,8 +22,15 @@ from starflow_v.cli.common.model_folder import ModelFolder
 from starflow_v.cli.common.names import comparison_paths, record_path
 from starflow_v.cli.common.planning import plan_batches
 from starflow_v.cli.common.record import Record, hash_files, read_record
-from starflow_v.cli.common.scoring import Given, read_given
-from starflow_v.cli.common.settings import EULER, Settings, Wishes, settle
+from starflow_v.cli.common.scoring import Given, read_given, score_given
+from starflow_v.cli.common.settings import (
+    EULER,
+    SPANS,
+    Settings,
+    Wishes,
+    settle,
+    usual_solver,
+)
 from starflow_v.cli.common.tasks import Generate, Start
 from starflow_v.data.video_io import Frames
 from starflow_v.pipelines.generation import GeneratingPipeline
@@ -81,7 +87,9 @@ class Workshop:
         return Choices(
             sizes=sizes,
             most_frames=1 + (most - 1) // factor * factor,
-            solvers=("sequential", "sliding", "jacobi") if self.is_flow else (EULER,),
+            solvers=tuple(dict.fromkeys((usual_solver(pipe, *own), "sequential", *SPANS)))
+            if self.is_flow
+            else (EULER,),
         )
 
     def pipe_for(self, kind: type[GeneratingPipeline]) -> GeneratingPipeline:
@@ -141,16 +149,7 @@ class Workshop:
         pipe = self.pipe
         assert isinstance(pipe, StarFlowVPipeline), "only flows are asked for a score"
         given = read_given(pipe, clip, height=None, width=None, fps=None)
-        score = pipe.score(
-            given.frames,
-            prompt,
-            draws=draws,
-            generator=torch.Generator().manual_seed(seed),
-            height=given.height,
-            width=given.width,
-            frame_rate=given.frame_rate,
-        )
-        return given, score
+        return given, score_given(pipe, given, prompt, draws=draws, seed=seed)
 
 
 @dataclass(frozen=True, kw_only=True)

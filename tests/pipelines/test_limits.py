@@ -26,9 +26,10 @@ def trained() -> StarFlowVPipeline:
     return pipe
 
 
-def run(pipe: StarFlowVPipeline, videos: int = 1) -> Tensor:
+def run(pipe: StarFlowVPipeline, videos: int = 1, guidance: float | None = None) -> Tensor:
     seeds = [torch.Generator().manual_seed(seed) for seed in range(videos)]
-    frames = pipe([PROMPT] * videos, generator=seeds, output_type="pt").frames
+    made = pipe([PROMPT] * videos, generator=seeds, output_type="pt", guidance_scale=guidance)
+    frames = made.frames
     assert isinstance(frames, Tensor)
     return frames
 
@@ -36,26 +37,27 @@ def run(pipe: StarFlowVPipeline, videos: int = 1) -> Tensor:
 @pytest.mark.parametrize(
     ("storage", "least"),
     [
-        (PlainStorage(torch.bfloat16), 41.0),
-        (Int8Storage(), 41.0),
+        (PlainStorage(torch.bfloat16), 50.0),
+        (Int8Storage(), 42.0),
         (OffloadedStorage(), 100.0),
-        (OffloadedStorage(inner=Int8Storage()), 41.0),
+        (OffloadedStorage(inner=Int8Storage()), 42.0),
     ],
 )
 def test_videos_of_smaller_caches_are_nearly_the_same(
     trained: StarFlowVPipeline, storage: CacheStorage, least: float
 ) -> None:
-    """PSNR in decibels against keys and values in float32, on trained weights, guided.
+    """PSNR in decibels against keys and values in float32, on trained weights.
 
-    The median of eight videos: a single one is 35 to 51 dB with 16 bits. (At guidance 1 it is 3 dB
-    more: guidance amplifies what rounding does.)
+    The median of eight videos, which differ by 16 dB. Guidance, 3 here, amplifies what rounding
+    does: guided, even 16 bits are held to what 8 bits keep without it.
     """
-    expected = run(trained, videos=8)
-    trained.set_cache_storage(storage)
-    errors = (run(trained, videos=8) - expected).square().flatten(1).mean(1)
-    trained.set_cache_storage(PlainStorage())
-    assert (-10 * torch.log10(errors + 1e-12)).median() > least
-    assert torch.equal(run(trained, videos=8), expected)
+    for guidance, bound in ((0.0, least), (None, min(least, 42.0))):
+        expected = run(trained, videos=8, guidance=guidance)
+        trained.set_cache_storage(storage)
+        errors = (run(trained, videos=8, guidance=guidance) - expected).square().flatten(1).mean(1)
+        trained.set_cache_storage(PlainStorage())
+        assert (-10 * torch.log10(errors + 1e-12)).median() > bound
+        assert torch.equal(run(trained, videos=8, guidance=guidance), expected)
 
 
 def test_eight_bit_floats_hold_a_whole_pipeline(trained: StarFlowVPipeline) -> None:

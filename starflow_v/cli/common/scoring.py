@@ -18,7 +18,7 @@ from starflow_v.cli.common.model_folder import read_model_folder
 from starflow_v.cli.common.settings import Wishes
 
 if TYPE_CHECKING:
-    from starflow_v import StarFlowVPipeline
+    from starflow_v import Score, StarFlowVPipeline
     from starflow_v.data.video_io import Frames
 
 Draws = Annotated[int, typer.Option(min=1, help="Draws of the added noise, to average over.")]
@@ -96,6 +96,23 @@ def load_scorer(
     pipe = load_pipeline(folder, wishes, StarFlowVPipeline)
     assert isinstance(pipe, StarFlowVPipeline)
     return pipe
+
+
+def score_given(
+    pipe: StarFlowVPipeline, given: Given, prompt: str, *, draws: int, seed: int
+) -> Score:
+    """The bits of a file that was read, over `draws` of the noise."""
+    import torch
+
+    return pipe.score(
+        given.frames,
+        prompt,
+        draws=draws,
+        generator=torch.Generator().manual_seed(seed),
+        height=given.height,
+        width=given.width,
+        frame_rate=given.frame_rate,
+    )
 
 
 def read_given(

@@ -144,7 +144,7 @@ def _solver(
                 f"--steps {wishes.steps} is for flow-matching models; this one is a flow, which "
                 "has no steps: --solver says how it is inverted"
             )
-        return wishes.solver or _usual_solver(pipe, height, width), None
+        return wishes.solver or usual_solver(pipe, height, width), None
     if wishes.solver not in (None, EULER):
         raise ValueError(
             f"--solver {wishes.solver} inverts a flow; this model was trained by flow matching: "
@@ -153,7 +153,7 @@ def _solver(
     return EULER, _or(wishes.steps, own)
 
 
-def _usual_solver(pipe: GeneratingPipeline, height: int, width: int) -> str:
+def usual_solver(pipe: GeneratingPipeline, height: int, width: int) -> str:
     """The name of the solver that the pipeline would choose."""
     from starflow_v.flow.solver import SlidingSolver
 
