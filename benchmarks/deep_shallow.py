@@ -23,8 +23,8 @@ ARRANGEMENTS = {
     "deep_shallow": ["flow.shallow_layers=[1,1]", "flow.deep_layers=4"],
     "equal_depth": ["flow.shallow_layers=[2,2]", "flow.deep_layers=2"],
 }
-TIMED = 64
-"""Images whose sampling is timed."""
+TIMED, REPEATS = 64, 3
+"""Images whose sampling is timed, and how often; the quickest counts."""
 
 
 def main() -> None:
@@ -69,15 +69,20 @@ def measures(pipe: StarFlowPipeline, classifier: object, per_class: int) -> dict
     """Bits per dimension of the test images, classes recognised at the best weight, time."""
     bits, _ = measure(summed_over_classes(pipe), "test", 4)
     recognised = accuracies(pipe, classifier, per_class)["density"]
-    started = time.perf_counter()
-    pipe(labels=[i % 10 for i in range(TIMED)], generator=Generator().manual_seed(0))
     return {
         "bits_per_dim": bits,
         "class_accuracy": max(recognised.values()),
         "class_accuracy_unguided": recognised["0.0"],
-        "seconds_per_image": (time.perf_counter() - started) / TIMED,
+        "seconds_per_image": min(seconds(pipe) for _ in range(REPEATS)) / TIMED,
         "parameters": sum(parameter.numel() for parameter in pipe.flow.parameters()),
     }
+
+
+def seconds(pipe: StarFlowPipeline) -> float:
+    """CPU time of sampling, all images in one batch, on the one thread there is."""
+    started = time.process_time()
+    pipe(labels=[index % 10 for index in range(TIMED)], generator=Generator().manual_seed(0))
+    return time.process_time() - started
 
 
 if __name__ == "__main__":

@@ -1,21 +1,25 @@
 """Autoregressive flow against causal flow matching on scenes: quality against seconds.
 
-    python benchmarks/head_to_head.py --flow FOLDER --matching FOLDER [--frame-causal FOLDER]
+    python benchmarks/head_to_head.py train --folder runs/head_to_head
+    python benchmarks/head_to_head.py measure --folder runs/head_to_head
 
-The models are trained for this with equal parameters, data and processor time, each by its own
-command (`configs/embedded.yaml`; the same with `flow.deep_groups=1`; `configs/matching.yaml`), on
-one codec. Samplers: the flow by the sequential solver, the paper's and ours; the frame-causal flow
-(one evaluation a frame in the deep block); flow matching by 1, 2, 4, 10 and 50 Euler steps a frame.
-Each is asked for the same captions that training never showed, at its own guidance.
+`train` runs `starflow-v train` for each of `MODELS` that the folder does not hold yet; stopped, it
+goes on where it was. They have one codec, the same data, captions and text encoder, equal numbers
+of parameters and, by their numbers of steps, equal processor time: `training` has the time of a
+step of each, taken in turn. Samplers: the flow by the sequential solver, the paper's and ours; the
+frame-causal flow (one evaluation a frame in the deep block); flow matching by 1, 2, 4, 10 and 50
+Euler steps a frame. Each is asked for the same captions that training never showed, at the guidance
+that suits its model best (on other captions, see `best_guidance`).
 
 - accuracy: the share of clips right in colour, shape, motion and background; `accuracy_error` is
-  one standard error. smoothness: `starflow_v.evaluation.temporal`, the mean over clips.
+  one standard error. attributes: the shares of each, and their mean. smoothness:
+  `starflow_v.evaluation.temporal`, the mean over clips.
 - drift: a stream of 10 times the trained length; `drift_first` and `drift_last` are the shares of
   clips right in colour, shape and background in their first and last second.
-- seconds, fps, first_frame_seconds: of one clip and of its stream, medians of runs in turn.
-- likelihood: bits per dimension of latents with the flow's own noise, on the same scenes. Flow
-  matching passes that noise level at t = 1/(1 + sigma) on its way, so its density there is asked
-  (Hutchinson's estimate). Its past frames are clean, the flow's noisy: that is in its favour.
+- seconds, fps, first_frame_seconds: of one clip, and of the first frame of its stream in series;
+  the processor's, of one thread, medians of runs in turn.
+- likelihood: bits per dimension of latents with the flow's own noise, on the same scenes; of flow
+  matching see `matching_likelihood.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -32,29 +36,50 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import DiffusionPipeline
 from embedded_quality import SEED, held_out_scenes, latent_quality
 from long_videos import Captioned, compare_ends, lasting
+from matching_likelihood import matching_bits
 from numpy.typing import NDArray
 from report import environment, print_report
-from torch import Generator, Tensor
+from torch import Generator
+from training_time import training_time
 
 from starflow_v import StarFlowVFlowMatchingPipeline, StarFlowVPipeline
-from starflow_v.baselines.flow_matching import interpolate
-from starflow_v.baselines.integrators import Euler
-from starflow_v.baselines.likelihood import HutchinsonTrace, log_likelihood, random_signs
 from starflow_v.benchmark.campaign import in_turn
 from starflow_v.benchmark.solvers import SOLVERS
-from starflow_v.data.pixels import from_unit, to_frames
+from starflow_v.data.pixels import from_unit
 from starflow_v.evaluation.scene_checker import check
 from starflow_v.evaluation.temporal import motion_smoothness
-from starflow_v.training.flow_report import held_out_captions
+from starflow_v.sampling.overlap import InSeries
+from starflow_v.training.flow_report import ATTRIBUTES, held_out_captions
+from starflow_v.training.recipes import train_model
 
+Clips = NDArray[np.uint8]
+Run = tuple[str, list[str]]
+
+CONFIGS = Path(__file__).parents[1] / "configs/head_to_head"
+MODELS: dict[str, Run] = {
+    "flow": ("flow.yaml", []),
+    "matching": ("matching.yaml", []),
+    "frame-causal": ("flow.yaml", ["flow.deep_groups=1"]),
+}
+"""Name -> configuration, and what it changes there."""
+COUPLINGS: dict[str, Run] = {
+    name: ("matching.yaml", [f"coupling={name}"]) for name in ("optimal_transport", "weighted")
+}
+"""More of flow matching, for benchmarks/couplings.py."""
+USUAL: dict[str, dict[str, Any]] = {
+    "flow": {"solver": SOLVERS["ours"]},
+    "matching": {"num_inference_steps": 10},
+    "frame-causal": {"solver": SOLVERS["ours"]},
+}
+"""How models are sampled where their guidance is chosen, of `WEIGHTS`."""
+WEIGHTS = (0.0, 1.0, 2.0, 4.0)
 STEPS = (1, 2, 4, 10, 50)
 LONGER = 10
-LIKELIHOOD_STEPS = 50
 BATCH = 10
 PROMPT = "a small red star bounces on a gray background"
-Clips = NDArray[np.uint8]
 
 
 @dataclass(kw_only=True)
@@ -91,16 +116,16 @@ class Sampler:
 
     def run(self, *, first: bool, counts: bool) -> None:
         (generator,) = generators(1)
-        begun = time.perf_counter()
+        begun = time.process_time()
         made = self.pipe(PROMPT, generator=generator, **self.how)
-        spent = time.perf_counter() - begun
+        spent = time.process_time() - begun
         assert made.deep is not None and made.shallow is not None
         self.evaluations = made.deep.evaluations + made.shallow.evaluations
         (generator,) = generators(1)
-        begun = time.perf_counter()
-        stream = self.pipe.stream(PROMPT, generator=generator, **self.how)
+        begun = time.process_time()
+        stream = self.pipe.stream(PROMPT, generator=generator, stages=InSeries(), **self.how)
         next(stream)
-        waited = time.perf_counter() - begun
+        waited = time.process_time() - begun
         stream.close()
         if counts:
             self.seconds.append(spent)
@@ -108,39 +133,90 @@ class Sampler:
 
 
 def main() -> None:
-    """Measure, print a table, then the JSON line."""
+    """Train; or measure, print a table, then the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--flow", type=Path, required=True)
-    parser.add_argument("--matching", type=Path, required=True)
-    parser.add_argument("--frame-causal", type=Path)
+    parser.add_argument("half", choices=["train", "measure"])
+    parser.add_argument("--folder", type=Path, default=Path("runs/head_to_head"))
+    names = [*MODELS, *COUPLINGS]
+    parser.add_argument("--models", nargs="+", choices=names, default=list(MODELS), help="to train")
+    parser.add_argument("--cache", type=Path, help="of latents; default: in the folder")
+    parser.add_argument("--changes", nargs="+", metavar="KEY=VALUE", default=[], help="for all")
     parser.add_argument("--captions", type=int, default=100, help="also clips of the likelihood")
     parser.add_argument("--long", type=int, default=20, help="long videos")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--warm-ups", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    flow, matching = StarFlowVPipeline, StarFlowVFlowMatchingPipeline
-    models = {"flow": flow.from_pretrained(options.flow)}
-    models["matching"] = matching.from_pretrained(options.matching)
-    if options.frame_causal is not None:
-        models["frame-causal"] = flow.from_pretrained(options.frame_causal)
-    for pipe in models.values():
-        pipe.set_progress_bar_config(disable=True)
-    samplers = all_samplers(models)
+    if options.half == "measure":
+        measure_all(options)
+        return
+    for name in options.models:
+        if not (options.folder / name / "pipeline" / "model_index.json").is_file():
+            tell(name)
+            train_model(*run_of(name, options))
+
+
+def run_of(name: str, options: argparse.Namespace) -> tuple[Path, list[str]]:
+    """The configuration of a model, and all its changes."""
+    config, changes = (MODELS | COUPLINGS)[name]
+    places = [
+        f"trainer.folder={options.folder / name}",
+        f"data.cache={options.cache or options.folder / 'latents'}",
+    ]
+    return CONFIGS / config, [*changes, *places, *options.changes]
+
+
+def measure_all(options: argparse.Namespace) -> None:
+    """All figures of all samplers."""
+    training = training_time({name: run_of(name, options) for name in MODELS})
+    models = {name: open_model(options.folder / name / "pipeline") for name in MODELS}
+    guidance = {
+        name: best_guidance(name, pipe, USUAL[name], options.captions)
+        for name, pipe in models.items()
+    }
+    samplers = all_samplers(models, {name: it["best"] for name, it in guidance.items()})
     in_turn(samplers, warm_ups=options.warm_ups, runs=options.runs, tell=tell)
     captions, scenes = held_out_captions(options.captions, seed=SEED), lasting(options.long)
     measured = {it.name: measure(it, captions, scenes) for it in samplers}
-    results = {
-        "samplers": measured,
+    about = {
         "likelihood": likelihoods(models, options.captions),
         "parameters": {name: parameters(pipe) for name, pipe in models.items()},
+        "training": training,
+        "guidance": guidance,
     }
     for name, it in measured.items():
         print(f"{name:24}", *(f"{key} {it[key]:.3g}" for key in SHOWN), sep="  ")
-    print(results["likelihood"], results["parameters"])
-    about = environment(options.flow, device="cpu", dtype="float32", seed=SEED)
-    settings = {key: str(value) for key, value in vars(options).items()}
-    print_report("head_to_head", settings=settings, environment=about, results=results)
+    print(about)
+    folder = options.folder / "flow" / "pipeline"
+    print_report(
+        "head_to_head",
+        settings={key: str(value) for key, value in vars(options).items()},
+        environment=environment(folder, device="cpu", dtype="float32", seed=SEED),
+        results={"samplers": measured, **about},
+    )
+
+
+def open_model(folder: Path) -> StarFlowVPipeline:
+    """A flow or flow matching, without progress bars."""
+    kind = DiffusionPipeline.load_config(folder)["_class_name"]
+    matching = kind == StarFlowVFlowMatchingPipeline.__name__
+    pipeline = StarFlowVFlowMatchingPipeline if matching else StarFlowVPipeline
+    pipe: StarFlowVPipeline = pipeline.from_pretrained(folder)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def best_guidance(
+    name: str, pipe: StarFlowVPipeline, how: dict[str, Any], count: int
+) -> dict[str, Any]:
+    """The weight with most attributes right, on other captions than those that are measured, and
+    the mean of attributes that each weight had there."""
+    captions, found = held_out_captions(count, seed=SEED - 1), {}
+    for weight in WEIGHTS:
+        tell(f"{name}, guidance {weight:g}")
+        sampler = Sampler(name=name, pipe=pipe, how=how | {"guidance_scale": weight})
+        found[weight] = quality(sampler, captions)["attributes"]["mean"]
+    return {"best": max(found, key=lambda weight: found[weight]), "attributes": found}
 
 
 SHOWN = ("evaluations", "accuracy", "smoothness", "drift_last", "fps", "first_frame_seconds")
@@ -150,29 +226,45 @@ def tell(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def all_samplers(models: dict[str, StarFlowVPipeline]) -> list[Sampler]:
-    """Every way to sample every model."""
-    found = [
-        Sampler(name=f"flow, {name}", pipe=models["flow"], how={"solver": SOLVERS[name]})
-        for name in ("sequential", "paper", "ours")
+def all_samplers(
+    models: Mapping[str, StarFlowVPipeline], weights: Mapping[str, float]
+) -> list[Sampler]:
+    """Every way to sample every model, each at its guidance."""
+    ways: list[tuple[str, str, dict[str, Any]]] = [
+        (f"flow, {solver}", "flow", {"solver": SOLVERS[solver]})
+        for solver in ("sequential", "paper", "ours")
     ]
-    if "frame-causal" in models:
-        how = {"solver": SOLVERS["ours"]}
-        found.append(Sampler(name="flow, frame-causal", pipe=models["frame-causal"], how=how))
-    return found + [
-        Sampler(
-            name=f"matching, {steps} steps",
-            pipe=models["matching"],
-            how={"num_inference_steps": steps},
-        )
-        for steps in STEPS
+    ways.append(("flow, frame-causal", "frame-causal", {"solver": SOLVERS["ours"]}))
+    ways += [
+        (f"matching, {steps} steps", "matching", {"num_inference_steps": steps}) for steps in STEPS
+    ]
+    return [
+        Sampler(name=name, pipe=models[model], how=how | {"guidance_scale": weights[model]})
+        for name, model, how in ways
     ]
 
 
 def measure(sampler: Sampler, captions: Sequence[str], scenes: Sequence[Captioned]) -> Any:
     """All figures of one sampler."""
     tell(sampler.name)
-    right: dict[str, list[bool]] = {name: [] for name in ("color", "shape", "motion", "all")}
+    ends = compare_ends(long_videos(sampler, [caption for _, caption in scenes]))
+    seconds, frames = median(sampler.seconds), sampler.pipe.defaults.num_frames
+    return {
+        "evaluations": sampler.evaluations,
+        **quality(sampler, captions),
+        "drift_first": ends["first_second"]["all"],
+        "drift_last": ends["last_second"]["all"],
+        "drift": ends,
+        "seconds": seconds,
+        "fps": frames / seconds,
+        "first_frame_seconds": median(sampler.first),
+        "raw": {"seconds": sampler.seconds, "first_frame_seconds": sampler.first},
+    }
+
+
+def quality(sampler: Sampler, captions: Sequence[str]) -> dict[str, Any]:
+    """What of its captions is right, and how smoothly its clips move."""
+    right: dict[str, list[bool]] = {name: [] for name in ATTRIBUTES}
     smooth = []
     for first in range(0, len(captions), BATCH):
         some = captions[first : first + BATCH]
@@ -182,21 +274,12 @@ def measure(sampler: Sampler, captions: Sequence[str], scenes: Sequence[Captione
                 values.append(getattr(verdict, name) is not False)
             smooth.append(motion_smoothness(clip))
     shares = {name: float(np.mean(values)) for name, values in right.items()}
-    ends = compare_ends(long_videos(sampler, [caption for _, caption in scenes]))
-    seconds, frames = median(sampler.seconds), sampler.pipe.defaults.num_frames
+    whole = shares.pop("all")
     return {
-        "evaluations": sampler.evaluations,
-        "accuracy": shares["all"],
-        "accuracy_error": math.sqrt(shares["all"] * (1 - shares["all"]) / len(captions)),
-        "attributes": shares,
+        "accuracy": whole,
+        "accuracy_error": math.sqrt(whole * (1 - whole) / len(captions)),
+        "attributes": shares | {"mean": float(np.mean(list(shares.values())))},
         "smoothness": float(np.mean(smooth)),
-        "drift_first": ends["first_second"]["all"],
-        "drift_last": ends["last_second"]["all"],
-        "drift": ends,
-        "seconds": seconds,
-        "fps": frames / seconds,
-        "first_frame_seconds": median(sampler.first),
-        "raw": {"seconds": sampler.seconds, "first_frame_seconds": sampler.first},
     }
 
 
@@ -221,39 +304,6 @@ def likelihoods(models: dict[str, StarFlowVPipeline], count: int) -> dict[str, f
         if name != "matching"
     }
     return found | {"matching": matching_bits(models["matching"], scenes, sigma)}
-
-
-def matching_bits(pipe: StarFlowVPipeline, scenes: Sequence[Any], sigma: float) -> float:
-    """Bits per dimension of x = clean + sigma · eps under flow matching, given clean past frames.
-
-    With t = 1/(1 + sigma), t·x lies where the paths are at time t; so log p(x) is the log density
-    there plus log t for each dimension.
-    """
-    stop = 1 / (1 + sigma)
-    pipe.flow.requires_grad_(False)
-    bits = []
-    for first in range(0, len(scenes), BATCH):
-        clips, captions = zip(*scenes[first : first + BATCH], strict=True)
-        with torch.no_grad():
-            clean = pipe.codec.encode(to_frames(clips))
-            text, _ = pipe.encode_prompt(list(captions), do_classifier_free_guidance=False)
-        generator = Generator().manual_seed(SEED + first)
-        eps = torch.randn(clean.shape, generator=generator)
-        x = interpolate(eps, clean, torch.full(clean.shape[:1], stop))
-
-        def velocity(
-            share: Tensor, x: Tensor, clean: Tensor = clean, text: Tensor = text
-        ) -> Tensor:
-            times = (stop * share).expand(clean.shape[:2])
-            return stop * pipe.flow(x, times, clean, text)
-
-        signs = random_signs(x, count=1, generator=generator)
-        there = log_likelihood(
-            velocity, x, integrator=Euler(LIKELIHOOD_STEPS), divergence=HutchinsonTrace(signs)
-        )
-        dimensions = clean[0].numel()
-        bits.append(-(there / dimensions + math.log(stop)) / math.log(2))
-    return float(torch.cat(bits).mean())
 
 
 def generators(count: int) -> list[Generator]:

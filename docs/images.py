@@ -1,14 +1,19 @@
 """Draws the pictures of docs/images.md with the model of digits.
 
     python docs/images.py
+    python docs/images.py --report digits.txt     # the last one, of what benchmarks/digits.py said
 
 digits.png: real test images, samples of every class, and lower halves filled in.
 guidance.png: both rules of guidance over the weight, the same noise in every column.
+guidance_weight.svg: the share of samples that is recognised over the weight, by both rules.
 """
 
 import argparse
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 from torch import Generator
@@ -30,7 +35,13 @@ SCALE = 5
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=digits_model())
-    pipe = StarFlowPipeline.from_pretrained(parser.parse_args().model)
+    parser.add_argument("--report", type=Path)
+    arguments = parser.parse_args()
+    if arguments.report is not None:
+        report = json.loads(arguments.report.read_text("utf-8").strip().splitlines()[-1])
+        plot_recognised(report["results"]["accuracy_over_weight"])
+        return
+    pipe = StarFlowPipeline.from_pretrained(arguments.model)
     pipe.set_progress_bar_config(disable=True)
     save("digits.png", [*real_rows(), *sampled_rows(pipe), *inpainted_rows(pipe)])
     save("guidance.png", guided_rows(pipe))
@@ -80,6 +91,22 @@ def guided_rows(pipe: StarFlowPipeline) -> Rows:
         for name, rule in {"density": DensityGuidance, "linear": LinearGuidance}.items()
         for weight in WEIGHTS
     ]
+
+
+def plot_recognised(shares: Mapping[str, Mapping[str, float]]) -> None:
+    """Rule -> weight -> share recognised, as lines over the weight."""
+    told = {"density": "DensityGuidance (STARFlow)", "linear": "LinearGuidance (TARFlow)"}
+    with plt.rc_context({"font.size": 9, "svg.hashsalt": "starflow_v", "svg.fonttype": "path"}):
+        figure, axes = plt.subplots(figsize=(5, 2.6), layout="constrained")
+        for name, label in told.items():
+            weights = sorted(shares[name], key=float)
+            shown = [100 * shares[name][weight] for weight in weights]
+            axes.plot([float(weight) for weight in weights], shown, marker="o", label=label)
+        axes.set(xlabel="weight w", ylabel="recognised, %", ylim=(0, 105))
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+        figure.savefig(FOLDER / "guidance_weight.svg", metadata={"Date": None})
+        plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Writes the tables of docs/sampling.md and draws its plots from what benchmarks printed.
+"""Writes tables of docs/sampling.md and docs/flow-matching.md and draws their plots from what
+benchmarks printed.
 
-    python docs/sampling.py sampling.txt curve.txt head_to_head.txt
+    python docs/sampling.py sampling.txt curve.txt head_to_head.txt couplings.txt
 
-Each file ends with the JSON line of `benchmarks/sampling.py`, `noise_and_groups.py` or
-`head_to_head.py`; sections of other benchmarks stay as they are.
+Each file ends with the JSON line of `benchmarks/sampling.py`, `noise_and_groups.py`,
+`head_to_head.py` or `couplings.py`; sections of other benchmarks stay as they are.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from matplotlib.figure import Figure
 
 DOCS = Path(__file__).parent
 PAGE = DOCS / "sampling.md"
+PAGES = {"couplings": DOCS / "flow-matching.md"}
+"""Benchmark -> where its sections are; the others are on `PAGE`."""
 STYLE = {"font.size": 9, "svg.hashsalt": "starflow_v", "svg.fonttype": "path"}
 COLORS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860")
 Results = Mapping[str, Any]
@@ -29,24 +32,24 @@ Results = Mapping[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path)
-    page = PAGE.read_text("utf-8")
     for path in parser.parse_args().files:
         report = json.loads(path.read_text("utf-8").strip().splitlines()[-1])
         write = WRITERS.get(report["benchmark"])
         if write is None:
             raise SystemExit(f"{path} is of {report['benchmark']}; expected {', '.join(WRITERS)}")
+        page = PAGES.get(report["benchmark"], PAGE)
         for name, text in write(report["results"], provenance(report)).items():
-            page = replaced(page, name, text)
-    PAGE.write_text(page, "utf-8")
+            replace_section(page, name, text)
 
 
-def replaced(page: str, name: str, text: str) -> str:
-    """The page with another text between the marks of a section."""
+def replace_section(page: Path, name: str, text: str) -> None:
+    """Another text between the marks of a section."""
     begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    if not pattern.search(page):
-        raise SystemExit(f"{PAGE} has no section {name}")
-    return pattern.sub(lambda _: f"{begin}\n{text}\n{end}", page)
+    before = page.read_text("utf-8")
+    if not pattern.search(before):
+        raise SystemExit(f"{page} has no section {name}")
+    page.write_text(pattern.sub(lambda _: f"{begin}\n{text}\n{end}", before), "utf-8")
 
 
 def provenance(report: Mapping[str, Any]) -> str:
@@ -163,14 +166,56 @@ def head_to_head(results: Results, about: str) -> dict[str, str]:
     """The section of `benchmarks/head_to_head.py`."""
     draw("head_to_head", lambda figure: quality_against_seconds(figure, results["samplers"]))
     names = ("accuracy", "smoothness", "drift_first", "drift_last", "fps", "first_frame_seconds")
-    head = ["", "evaluations", "captions right", "smoothness", "long: first second"]
-    head += ["long: last second", "frames a second", "first frame s"]
+    head = ["", "evaluations", "captions right", "attributes right", "smoothness"]
+    head += ["long: first second", "long: last second", "frames a second", "first frame s"]
+    rows = []
+    for name, it in results["samplers"].items():
+        cells = numbers(it[key] for key in names)
+        cells.insert(1, f"{it['attributes']['mean']:.3g}")
+        rows.append([name, str(it["evaluations"]), *cells])
+    parts = [markdown(head, rows), picture("head_to_head"), trainings(results), about]
+    return {"head_to_head": "\n\n".join(parts)}
+
+
+def trainings(results: Results) -> str:
+    """What the models of `benchmarks/head_to_head.py` are, and what they have cost."""
+    head = ["", "parameters", "steps", "ms a step", "seconds in all", "TFLOP in all"]
+    head += ["guidance", "bits per dimension"]
     rows = [
-        [name, str(it["evaluations"]), *numbers(it[key] for key in names)]
-        for name, it in results["samplers"].items()
+        [
+            name,
+            f"{results['parameters'][name] / 1e6:.2f} M",
+            str(it["steps"]),
+            f"{1000 * it['seconds_per_step']:.0f}",
+            f"{it['seconds']:.0f}",
+            f"{it['operations'] / 1e12:.1f}",
+            f"{results['guidance'][name]['best']:g}",
+            f"{results['likelihood'][name]:.3f}",
+        ]
+        for name, it in results["training"].items()
     ]
-    text = f"{markdown(head, rows)}\n\n{picture('head_to_head')}\n\n{about}"
-    return {"head_to_head": text}
+    return markdown(head, rows)
+
+
+def couplings(results: Results, about: str) -> dict[str, str]:
+    """The sections of `benchmarks/couplings.py`."""
+    draw("couplings", lambda figure: quality_against_evaluations(figure, results))
+    head = ["", "bits per dimension", "integrator", "evaluations", "recognised", "W2"]
+    rows = [
+        [name, f"{it['bits_per_dim']:.3f}", way, *numbers(made.values())]
+        for name, it in results["digits"]["models"].items()
+        for way, made in it["samples"].items()
+    ]
+    found = {"digits": f"{markdown(head, rows)}\n\n{about}"}
+    if "scenes" in results:
+        head = ["", "integrator", "evaluations", "captions right", "attributes right", "smoothness"]
+        rows = []
+        for name, it in results["scenes"]["models"].items():
+            for way, made in it["samples"].items():
+                values = (made["accuracy"], made["attributes"]["mean"], made["smoothness"])
+                rows.append([name, way, str(made["evaluations"]), *numbers(values)])
+        found["scenes"] = f"{markdown(head, rows)}\n\n{picture('couplings')}\n\n{about}"
+    return found
 
 
 def bars(figure: Figure, rows: Sequence[Results]) -> None:
@@ -214,16 +259,42 @@ def curves(figure: Figure, results: Results) -> None:
 
 
 def quality_against_seconds(figure: Figure, samplers: Results) -> None:
-    """Captions right against seconds of a clip."""
-    axes = figure.subplots()
-    for name, it in samplers.items():
-        color = COLORS[1 if "matching" in name else 0]
-        axes.errorbar(it["seconds"], it["accuracy"], it["accuracy_error"], fmt="o", color=color)
-        place = (it["seconds"], it["accuracy"])
-        axes.annotate(name, place, xytext=(4, 3), textcoords="offset points", fontsize=7)
-    axes.set_xscale("log")
-    axes.set_xlabel("seconds of a clip")
-    plain(axes, "captions right")
+    """Captions right, and attributes, against seconds of a clip."""
+    measures: dict[str, Callable[[Results], float]] = {
+        "captions right": lambda it: it["accuracy"],
+        "attributes right": lambda it: it["attributes"]["mean"],
+    }
+    for axes, (title, measure) in zip(figure.subplots(1, 2), measures.items(), strict=True):
+        for name, it in samplers.items():
+            color = COLORS[1 if "matching" in name else 0]
+            error = it["accuracy_error"] if title == "captions right" else None
+            axes.errorbar(it["seconds"], measure(it), error, fmt="o", color=color)
+            place = (it["seconds"], measure(it))
+            axes.annotate(name, place, xytext=(4, 3), textcoords="offset points", fontsize=7)
+        axes.set_xscale("log")
+        axes.set_xlabel("processor seconds of a clip")
+        plain(axes, title)
+
+
+def quality_against_evaluations(figure: Figure, results: Results) -> None:
+    """The couplings, step by step, on digits and on scenes."""
+    measures: dict[str, tuple[str, Callable[[Results], float]]] = {
+        "digits recognised": ("digits", lambda it: it["recognised"]),
+        "digits: W2": ("digits", lambda it: it["w2"]),
+        "scenes: attributes right": ("scenes", lambda it: it["attributes"]["mean"]),
+    }
+    shown = {title: it for title, it in measures.items() if it[0] in results}
+    for axes, (title, (part, measure)) in zip(
+        figure.subplots(1, len(shown)), shown.items(), strict=True
+    ):
+        for color, (name, it) in zip(COLORS, results[part]["models"].items(), strict=False):
+            made = sorted(it["samples"].values(), key=lambda one: one["evaluations"])
+            across = [one["evaluations"] for one in made]
+            axes.plot(across, [measure(one) for one in made], "o-", color=color, label=name)
+        axes.set_xscale("log")
+        axes.set_xlabel("evaluations")
+        axes.legend(fontsize=6, frameon=False)
+        plain(axes, title)
 
 
 def seconds_of_flow(row: Results) -> float:
@@ -264,6 +335,7 @@ WRITERS: dict[str, Callable[[Results, str], dict[str, str]]] = {
     "sampling": sampling,
     "noise_and_groups": curve,
     "head_to_head": head_to_head,
+    "couplings": couplings,
 }
 
 

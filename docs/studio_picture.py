@@ -17,7 +17,9 @@ PROMPTS = (
     "a big red circle bounces on a white background",
     "a big yellow square moves up and left on a blue background",
 )
-SHOWN = 4
+FRAMES = 33
+"""Of the second one: long enough to be met half-way."""
+SHOWN = 5
 """Latent frames that are there when the picture is taken."""
 
 
@@ -27,12 +29,18 @@ def main() -> None:
         tab = open_tab(page, "Generate")
         for prompt in PROMPTS:
             tab.get_by_label("What the video shows").fill(prompt)
+            tab.get_by_role("button", name="Settings").click()
+            tab.get_by_label("Seed").fill("0")
+            if prompt == PROMPTS[-1]:
+                tab.get_by_label("number input for Frames").fill(str(FRAMES))
+            tab.get_by_role("button", name="Settings").click()
             tab.get_by_role("button", name="Generate", exact=True).click()
             tab.locator(".tiles i").first.wait_for()
             if prompt != PROMPTS[-1]:
                 page.locator(".card").first.wait_for()
         tiles_seen(tab, until=SHOWN)
         image = Image.open(BytesIO(page.screenshot()))
+        assert tab.locator(".tiles i").count(), "some are still to come"
     image.convert("RGB").save(PICTURE, quality=80, method=6)
     print(f"{PICTURE}: {PICTURE.stat().st_size / 1000:.0f} kB")
 

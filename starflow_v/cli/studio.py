@@ -37,7 +37,7 @@ def studio(
     kv_dtype: opt.CacheDtype = None,
     debug: Debug = False,
 ) -> None:
-    """Make, animate, edit and score videos in the browser, frame by frame as they come.
+    """Make, animate, extend, edit and score videos in the browser, frame by frame as they come.
 
     Only this computer reaches it, unless --host says otherwise. Ctrl-C ends it; its files go.
     """

@@ -14,7 +14,7 @@ from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.order import TokenOrder
 from starflow_v.flow.patches import Grid
 from starflow_v.flow.positions import slot_positions
-from starflow_v.flow.predictor import BlockPredictor, GuidedPredictor, Predictor
+from starflow_v.flow.predictor import BlockPredictor, GuidedPredictor, PairedPredictor, Predictor
 from starflow_v.flow.solver import Cost, Solver, solve_at
 from starflow_v.flow.texts import Reader, Texts
 from starflow_v.flow.window import Window
@@ -105,14 +105,21 @@ class DeepFlow(nn.Module):
     ) -> Predictor:
         """A predictor that holds up to `frames` frames; guided if guidance is active."""
         positions = self._positions(frames, text, grid, device)
-        group = grid.group(self.groups)
-        read = Texts(text, null_text).for_predictor(guidance)
-        predictor = BlockPredictor(
-            self.block, positions, group=group, text=read, storage=self.storage
-        )
+        tempered = guidance is not None and guidance.temperature != 1
+        alone = text is None and tempered  # it needs no other text
+        read = None if alone else Texts(text, null_text).for_predictor(guidance)
+
+        def predictor(text: Tensor | None, positions: Rotary) -> Predictor:
+            group, storage = grid.group(self.groups), self.storage
+            return BlockPredictor(self.block, positions, group=group, text=text, storage=storage)
+
         if guidance is None or not guidance.active:
-            return predictor
-        return GuidedPredictor(predictor, guidance)
+            return predictor(read, positions)
+        if not tempered:
+            return GuidedPredictor(predictor(read, positions), guidance)
+        told, null = (None, None) if read is None else read.chunk(2)
+        other = predictor(null, positions._replace(temperature=guidance.temperature))
+        return GuidedPredictor(PairedPredictor(predictor(told, positions), other), guidance)
 
     def solve_frames(
         self,

@@ -3,6 +3,11 @@
 Two rules: `DensityGuidance` is STARFlow's, `LinearGuidance` the older one of TARFlow. Where the two
 predictions agree, both leave them alone; where they differ much and w is large, the linear rule
 goes straight on through the difference, while the density's shift stays where the data are.
+
+The unconditional branch reads the null text. A model that is told nothing has no other branch, but
+can be guided away from a worse version of itself: with a `temperature` the logits of attention in
+that branch are divided by it (TARFlow, arXiv 2412.06329). Above 1 attention is spread more evenly
+over what is known, so the branch heeds it less.
 """
 
 from __future__ import annotations
@@ -22,6 +27,10 @@ class Guidance(Protocol):
         """w; 0 is the conditional model itself."""
 
     @property
+    def temperature(self) -> float:
+        """What the logits of attention are divided by in the unconditional branch."""
+
+    @property
     def active(self) -> bool:
         """Whether the unconditional parameters are needed at all."""
 
@@ -30,7 +39,28 @@ class Guidance(Protocol):
 
 
 @dataclass(frozen=True)
-class DensityGuidance:
+class _Weighted:
+    """What both rules are told, checked."""
+
+    weight: float
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"guidance weight {self.weight} is not valid: give 0 (off) or more")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(
+                f"attention temperature {self.temperature} is not valid: give a number above 0, "
+                "such as 1.5 (1: attention as trained)"
+            )
+
+    @property
+    def active(self) -> bool:
+        return self.weight > 0
+
+
+@dataclass(frozen=True)
+class DensityGuidance(_Weighted):
     """The density p_c · (p_c / p_u)^w of two Gaussians, kept proper (STARFlow, arXiv 2506.06276).
 
     With s = min(scale_c / scale_u, 1)²,
@@ -40,16 +70,8 @@ class DensityGuidance:
 
     Args:
         weight: w; 0 is the conditional model itself.
+        temperature: of attention in the unconditional branch; 1: as trained.
     """
-
-    weight: float
-
-    def __post_init__(self) -> None:
-        check_weight(self.weight)
-
-    @property
-    def active(self) -> bool:
-        return self.weight > 0
 
     def __call__(self, conditional: AffineParams, unconditional: AffineParams) -> AffineParams:
         w = self.weight
@@ -60,7 +82,7 @@ class DensityGuidance:
 
 
 @dataclass(frozen=True)
-class LinearGuidance:
+class LinearGuidance(_Weighted):
     """Away from the unconditional parameters in a straight line (TARFlow, arXiv 2412.06329).
 
         shift = (1 + w)·shift_c - w·shift_u,        log scale = (1 + w)·log scale_c - w·log scale_u.
@@ -69,25 +91,11 @@ class LinearGuidance:
 
     Args:
         weight: w; 0 is the conditional model itself.
+        temperature: of attention in the unconditional branch; 1: as trained.
     """
-
-    weight: float
-
-    def __post_init__(self) -> None:
-        check_weight(self.weight)
-
-    @property
-    def active(self) -> bool:
-        return self.weight > 0
 
     def __call__(self, conditional: AffineParams, unconditional: AffineParams) -> AffineParams:
         w = self.weight
         shift = (1 + w) * conditional.shift - w * unconditional.shift
         ratio = conditional.scale / unconditional.scale
         return AffineParams(shift, conditional.scale * ratio**w)
-
-
-def check_weight(weight: float) -> None:
-    """Refuse what is no weight of guidance."""
-    if not 0 <= weight < math.inf:
-        raise ValueError(f"guidance weight {weight} is not valid: give 0 (off) or more")

@@ -128,6 +128,46 @@ class BlockPredictor:
         self._cache.commit(self._text_length)
 
 
+class PairedPredictor:
+    """Two predictors as one of both batches, one after the other: for halves that differ in more
+    than their text.
+
+    Args:
+        first: of the first half of the batch.
+        second: of the second half.
+    """
+
+    def __init__(self, first: Predictor, second: Predictor) -> None:
+        self._pair = (first, second)
+
+    @property
+    def group(self) -> int:
+        return self._pair[0].group
+
+    def propose(self, guess: Tensor) -> AffineParams:
+        said = [it.propose(half) for it, half in zip(self._pair, guess.chunk(2), strict=True)]
+        return _joined(said)
+
+    def commit(self, tokens: Tensor) -> None:
+        for predictor, half in zip(self._pair, tokens.chunk(2), strict=True):
+            predictor.commit(half)
+
+    def recall(self, count: int) -> AffineParams | None:
+        said = [params for it in self._pair if (params := it.recall(count)) is not None]
+        return _joined(said) if len(said) == len(self._pair) else None
+
+    def restart(self, text: Tensor | None = None) -> None:
+        halves = (None, None) if text is None else text.chunk(2)
+        for predictor, half in zip(self._pair, halves, strict=True):
+            predictor.restart(half)
+
+
+def _joined(params: list[AffineParams]) -> AffineParams:
+    """Those of several batches, one after the other."""
+    shifts, scales = zip(*((it.shift, it.scale) for it in params), strict=True)
+    return AffineParams(torch.cat(shifts), torch.cat(scales))
+
+
 class GuidedPredictor:
     """A predictor whose parameters are a function of conditional and unconditional ones.
 

@@ -42,7 +42,7 @@ class Texts:
         if self.text is None or self.null_text is None:
             raise ValueError(
                 "guidance needs a model with text, and null_text: the embeddings of the empty or "
-                "negative prompt"
+                "negative prompt (or, without a text, an attention temperature other than 1)"
             )
         check_null_text(self.null_text, self.text)
         return torch.cat((self.text, self.null_text.expand_as(self.text)))

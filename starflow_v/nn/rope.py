@@ -27,19 +27,25 @@ BASE = 10_000.0
 
 
 class Rotary(NamedTuple):
-    """exp(i · angle) of each slot's pairs, (S, d/2), complex; `keys`: those of keys, if others."""
+    """exp(i · angle) of each slot's pairs, (S, d/2), complex; `keys`: those of keys, if others.
+
+    Logits of attention are products of turned queries and turned keys: `temperature`, which the
+    queries are divided by, divides them all.
+    """
 
     turn: Tensor
     keys: Tensor | None = None
+    temperature: float = 1.0
 
     def slots(self, start: int, stop: int) -> Rotary:
         """The table of the slots start .. stop-1."""
         keys = None if self.keys is None else self.keys[start:stop]
-        return Rotary(self.turn[start:stop], keys)
+        return Rotary(self.turn[start:stop], keys, self.temperature)
 
     def rotate(self, queries: Tensor) -> Tensor:
         """Turn each interleaved pair (2k, 2k+1) of x (B, heads, S, d) by its slot's angle."""
-        return _rotate(queries, self.turn)
+        turned = _rotate(queries, self.turn)
+        return turned if self.temperature == 1 else turned / self.temperature
 
     def rotate_keys(self, keys: Tensor) -> Tensor:
         """The same for keys."""

@@ -60,7 +60,7 @@ def read_mask(
     white = levels.mean(axis=-1) > 127.5
     if not white.any():
         raise ValueError("the mask is black all over: what is to be made is white (255, or True)")
-    return np.broadcast_to(white, (num_frames, height, width))
+    return np.broadcast_to(white, (num_frames, height, width)).copy()
 
 
 def _pictures(mask: Mask, *, frame_rate: float, num_frames: int) -> list[Frame]:

@@ -10,6 +10,7 @@ from starflow_v.studio.pages import plain
 from starflow_v.studio.studio import Studio
 from starflow_v.studio.tabs.animate import add_animate
 from starflow_v.studio.tabs.edit import add_edit
+from starflow_v.studio.tabs.extend import add_extend
 from starflow_v.studio.tabs.generate import add_generate
 from starflow_v.studio.tabs.score import add_score
 
@@ -30,6 +31,8 @@ def build(studio: Studio, examples: Examples) -> gr.Blocks:
             add_generate(studio, examples, gallery)
             if workshop.is_flow:
                 add_animate(studio, examples, gallery)
+                if workshop.extends:
+                    add_extend(studio, examples, gallery)
                 add_edit(studio, examples, gallery)
                 add_score(studio, examples)
         gallery.render()

@@ -13,7 +13,7 @@ from starflow_v.studio import preview
 from starflow_v.studio.workshop import Scoring
 
 WIDTH, HEIGHT = 640, 220
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 34
+LEFT, RIGHT, TOP, BOTTOM = 78, 14, 14, 34
 """Room for the numbers around the curve."""
 TICKS = 4
 

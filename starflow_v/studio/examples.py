@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from starflow_v.data.scenes import (
+    Region,
     Scene,
     SceneSettings,
     canonical_caption,
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 SEED = 20
 ALONE = SceneSettings(two_objects=0.0, gradient=0.0)
-INSTRUCTIONS = ("recolor", "change background", "reverse motion")
+INSTRUCTIONS = ("recolor", "change background", "inpaint", "outpaint")
 """Kinds of edits."""
 
 
@@ -36,6 +38,8 @@ class Example:
 
     prompt: str
     upload: Upload | None = None
+    hole: Region | None = None
+    """The part of the clip that is to be made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,7 @@ class Examples:
 
     generate: tuple[Example, ...] = ()
     animate: tuple[Example, ...] = ()
+    extend: tuple[Example, ...] = ()
     edit: tuple[Example, ...] = ()
     score: tuple[Example, ...] = ()
 
@@ -68,6 +73,7 @@ def make_examples(pipe: GeneratingPipeline, folder: Path) -> Examples:
             name=name,
             count=count,
             size=(own.height, own.width),
+            own_size=(own.height, own.width),
             shown=preview.small(frames[: preview.LONGEST]),
         )
 
@@ -77,15 +83,21 @@ def make_examples(pipe: GeneratingPipeline, folder: Path) -> Examples:
     scenes = [sample_scene(rng, ALONE) for _ in range(7)]
     told = [(canonical_caption(scene), scene) for scene in scenes]
     edits = [sample_edit(rng, kind, ALONE) for kind in INSTRUCTIONS]
-    asked = [(edit.instruction, edit.before) for edit in edits]
+    asked = [(edit.instruction, edit.before, edit.region) for edit in edits]
 
-    def moving(name: str, pairs: list[tuple[str, Scene]]) -> tuple[Example, ...]:
+    def moving(
+        name: str, wanted: Sequence[tuple[str, Scene, Region | None]]
+    ) -> tuple[Example, ...]:
         return known(
             [
-                Example(prompt=prompt, upload=clip(f"{name}-{i}.mp4", scene, own.num_frames))
-                for i, (prompt, scene) in enumerate(pairs)
+                Example(
+                    prompt=prompt, upload=clip(f"{name}-{i}.mp4", scene, own.num_frames), hole=hole
+                )
+                for i, (prompt, scene, hole) in enumerate(wanted)
             ]
         )
+
+    shown = [(caption, scene, None) for caption, scene in told]
 
     return Examples(
         generate=known([Example(prompt=caption) for caption, _ in told[:3]]),
@@ -95,8 +107,9 @@ def make_examples(pipe: GeneratingPipeline, folder: Path) -> Examples:
                 for i, (caption, scene) in enumerate(told[3:5])
             ]
         ),
+        extend=moving("extend", shown[3:5]),
         edit=moving("edit", asked),
-        score=moving("score", told[5:]),
+        score=moving("score", shown[5:]),
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
+from pathlib import Path
 
 from starflow_v.cli.common.failures import describe, is_usage
 
@@ -23,9 +24,14 @@ class State(Enum):
 
 
 class Job(ABC):
-    """Work for the device. `run` looks at `stopping` now and then."""
+    """Work for the device. `run` looks at `stopping` now and then.
 
-    def __init__(self) -> None:
+    Args:
+        files: what it reads.
+    """
+
+    def __init__(self, files: Iterable[Path] = ()) -> None:
+        self.files = frozenset(files)
         self.state = State.WAITING
         self.failure = ""
         """Why it failed, in words for the visitor."""

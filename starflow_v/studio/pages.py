@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from starflow_v.cli.common.names import record_path
 from starflow_v.cli.common.record import Record
+from starflow_v.data.video_io import Frame
 from starflow_v.studio import preview
 from starflow_v.studio.line import Job, State
 from starflow_v.studio.session import Result
@@ -109,6 +110,17 @@ def given(upload: Upload, fps: float) -> str:
     )
 
 
+def hole(frame: Frame | None) -> str:
+    """What the model sees of a clip that is to be filled in; nothing before there is a clip."""
+    if frame is None:
+        return ""
+    return (
+        f'<figure class="given"><img alt="the clip without what is to be made" '
+        f'class="{_sharp(frame.shape[0])}" src="{preview.still(frame)}"><figcaption>gray is to be '
+        "made, the rest stays</figcaption></figure>"
+    )
+
+
 def link(path: Path) -> str:
     """The address of a file."""
     return FILES + quote(str(path))
@@ -157,8 +169,7 @@ def _card(result: Result) -> str:
     shown = video.with_suffix(".compare.mp4")
     shown = shown if shown.exists() else video
     links = [_download(video, "mp4"), _download(record_path(video), "json")]
-    if result.source is not None:
-        links.append(_download(result.source, "source"))
+    links += [_download(path, name) for name, path in result.sources.items()]
     return (
         f'<article class="card {_sharp(record.settings.height)}"><video src="{link(shown)}" '
         'muted loop playsinline preload="auto" tabindex="0" onmouseenter="this.play()" '

@@ -25,13 +25,20 @@ class Result:
 
     @property
     def files(self) -> list[Path]:
-        """All of its own: the video, its record, a comparison if there is one."""
-        return [self.video, record_path(self.video), *comparison_paths(self.video)]
+        """All of its own: the video, its record; a comparison and a mask if there are any."""
+        video = self.video
+        return [video, record_path(video), mask_path(video), *comparison_paths(video)]
 
     @property
-    def source(self) -> Path | None:
-        """The file that it was made from, if any: the first that the record names."""
-        return next((Path(file.path) for file in self.record.given.values()), None)
+    def sources(self) -> dict[str, Path]:
+        """The files that it was made from, which the record names: "source", perhaps "mask"."""
+        given = self.record.given.items()
+        return {"mask" if name == "mask" else "source": Path(file.path) for name, file in given}
+
+
+def mask_path(video: Path) -> Path:
+    """Where the mask of a video is drawn."""
+    return video.with_suffix(".mask.png")
 
 
 class Session:
@@ -72,9 +79,11 @@ class Session:
         """Give a place another file; the one before goes unless something was made from it."""
         old = self.uploads.get(place)
         self.uploads[place] = upload
-        waits = self.job is not None and not self.job.over
-        used = any(result.source == old.path for result in self.results) if old else True
-        if old is not None and not used and not waits and old.path.parent == self.folder:
+        if old is None or old.path.parent != self.folder:  # examples are everybody's
+            return
+        wanted = set() if self.job is None or self.job.over else set(self.job.files)
+        wanted.update(*(result.sources.values() for result in self.results))
+        if old.path not in wanted:
             old.path.unlink(missing_ok=True)
 
     def add(self, result: Result) -> None:

@@ -40,6 +40,8 @@ class Upload:
     """Frames, at the model's rate."""
     size: tuple[int, int]
     """(height, width) as the model will see it."""
+    own_size: tuple[int, int]
+    """(height, width) as it was given."""
     shown: Frames
     """The first ones, small enough for a preview, (f,h,w,3)."""
 
@@ -59,10 +61,13 @@ def receive_image(source: Path, place: Path, pipe: GeneratingPipeline, limits: L
     copy = _copy(source, place, IMAGES, limits)
     with _kept_if_good(copy, source.name):
         picture = read_image(copy, limits=limits.media)
-        height, width = pipe.nearest_size(*picture.shape[:2])
+        own_size = picture.shape[0], picture.shape[1]
+        height, width = pipe.nearest_size(*own_size)
         shown = preview.small(fit(picture, height, width)[None])
     name = shown_name(source.name)
-    return Upload(path=copy, name=name, count=1, size=(height, width), shown=shown)
+    return Upload(
+        path=copy, name=name, count=1, size=(height, width), own_size=own_size, shown=shown
+    )
 
 
 def receive_clip(source: Path, place: Path, pipe: GeneratingPipeline, limits: Limits) -> Upload:
@@ -70,7 +75,8 @@ def receive_clip(source: Path, place: Path, pipe: GeneratingPipeline, limits: Li
     copy = _copy(source, place, CLIPS, limits)
     with _kept_if_good(copy, source.name):
         info = probe_video(copy, limits=limits.media)
-        size = pipe.nearest_size(info.height, info.width)
+        own_size = info.height, info.width
+        size = pipe.nearest_size(*own_size)
         rate = pipe.defaults.frame_rate
         most = int(limits.seconds * rate)
         frames = iter_frames(copy, fps=rate, size=size, num_frames=most + 1, limits=limits.media)
@@ -79,7 +85,7 @@ def receive_clip(source: Path, place: Path, pipe: GeneratingPipeline, limits: Li
         if count > most:
             raise MediaError(f"{copy}: longer than {limits.seconds:g} seconds. Cut it first.")
     name, shown = shown_name(source.name), preview.small(first)
-    return Upload(path=copy, name=name, count=count, size=size, shown=shown)
+    return Upload(path=copy, name=name, count=count, size=size, own_size=own_size, shown=shown)
 
 
 def shown_name(name: str) -> str:

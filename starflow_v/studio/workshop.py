@@ -61,6 +61,7 @@ class Workshop:
         device = find_device(wishes.device)
         check_memory(folder, wishes, device, batch=1)
         self.pipe = load_pipeline(folder, wishes, Generate().pipeline())
+        self._others: dict[type[GeneratingPipeline], GeneratingPipeline] = {}
         self._hashes = hash_files(folder)
 
     @property
@@ -72,6 +73,11 @@ class Workshop:
     def edits_by_instruction(self) -> bool:
         """Whether the model was trained to follow instructions."""
         return "v2v" in self.pipe.config["tasks"]
+
+    @property
+    def extends(self) -> bool:
+        """Whether the model was trained to go on with a clip."""
+        return "extend" in self.pipe.config["tasks"]
 
     def choices(self, limits: Limits) -> Choices:
         """What the page offers."""
@@ -96,9 +102,9 @@ class Workshop:
         """The pipeline of a task, in the precision of the networks."""
         if isinstance(self.pipe, kind) or not self.is_flow:
             return self.pipe
-        pipe = kind.from_pipe(self.pipe, torch_dtype=self.pipe.dtype)
-        assert isinstance(pipe, kind)
-        return pipe
+        if kind not in self._others:
+            self._others[kind] = kind.from_pipe(self.pipe, torch_dtype=self.pipe.dtype)
+        return self._others[kind]
 
     def make(
         self,
@@ -202,7 +208,7 @@ class Making(Job):
     """
 
     def __init__(self, workshop: Workshop, order: Order, video: Path) -> None:
-        super().__init__()
+        super().__init__(order.task.files.values())
         self._workshop, self.order, self.video = workshop, order, video
         self.progress: Progress | None = None
         self.record: Record | None = None
@@ -268,7 +274,7 @@ class Scoring(Job):
     def __init__(
         self, workshop: Workshop, clip: Path, prompt: str, *, draws: int, seed: int
     ) -> None:
-        super().__init__()
+        super().__init__([clip])
         self._workshop, self._clip, self._prompt = workshop, clip, prompt
         self._draws, self._seed = draws, seed
         self.found: tuple[Given, Score] | None = None

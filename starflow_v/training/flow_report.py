@@ -50,11 +50,12 @@ def measure_held_out(
     }
 
 
-def held_out_captions(count: int, *, seed: int) -> list[str]:
-    """Canonical captions of scenes that training never shows."""
+def held_out_captions(count: int, *, seed: int, moving: bool = True) -> list[str]:
+    """Canonical captions of scenes that training never shows; without `moving`, of stills."""
     tasks = TaskWeights(video=1, image=0, extend=0, last=0, v2v=0)
     stream = SceneStream(seed, StreamSettings(tasks=tasks, two_objects=0.0), held_out=True)
-    return [canonical_caption(stream.sample(index).scene) for index in range(count)]
+    scenes = [stream.sample(index).scene for index in range(count)]
+    return [canonical_caption(scene, moving=moving) for scene in scenes]
 
 
 def sample_captions(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from starflow_v import JacobiSolver, StarFlowVPipeline
+from starflow_v import DensityGuidance, JacobiSolver, StarFlowVPipeline
 from starflow_v.cli.common.model_folder import ModelFolder
 from starflow_v.cli.common.record import hash_files
 from starflow_v.cli.main import app
@@ -85,6 +85,27 @@ def test_options_reach_the_pipeline(pipeline: Path, tmp_path: Path) -> None:
     record = json.loads((tmp_path / "frames.json").read_text("utf-8"))
     assert (record["solver"], record["block_size"], record["tolerance"]) == ("jacobi", 2, 0.01)
     assert (record["negative_prompt"], record["frame_rate"]) == ("blue", 12)
+
+
+def test_guidance_by_attention_temperature(pipeline: Path, tmp_path: Path) -> None:
+    out = tmp_path / "still"
+    told = ["red", "--frames", 1, "--guidance", 2, "--model", pipeline, "--seed", 9]
+    result = generate(*told, "--attention-temperature", 3, "-o", out)
+    assert result.exit_code == 0, result.output
+    pipe = StarFlowVPipeline.from_pretrained(pipeline)
+    expected = pipe(
+        "red",
+        num_frames=1,
+        guidance=DensityGuidance(2.0, 3.0),
+        generator=torch.Generator().manual_seed(9),
+    ).frames[0]
+    assert np.abs(frames_of(out) / 255 - expected).max() < 0.51 / 255
+    assert json.loads(out.with_suffix(".json").read_text("utf-8"))["attention_temperature"] == 3
+    again = generate("--from", out.with_suffix(".json"), "-o", tmp_path / "again")
+    assert again.exit_code == 0, again.output
+    np.testing.assert_array_equal(frames_of(tmp_path / "again"), frames_of(out))
+    wrong = generate(*told, "--attention-temperature", 0, "-o", tmp_path / "wrong")
+    assert wrong.exit_code != 0 and "attention temperature 0.0" in wrong.output
 
 
 def test_an_aspect_ratio_keeps_the_area(pipeline: Path, tmp_path: Path) -> None:
@@ -248,6 +269,7 @@ def test_another_version_is_warned_of(pipeline: Path, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["  "], "the prompt is empty"),
+        ([""], "the prompt is empty"),
         ([], "expected one of: a PROMPT, --prompts FILE, or --from RECORD"),
         (["red", "--prompts", "x.txt"], "expected one of"),
         (["--prompts", "x.txt"], "x.txt is not a file"),
@@ -417,6 +439,18 @@ def test_ctrl_c_before_the_first_frame_leaves_nothing(
     result = generate("red", "-o", tmp_path / "out.mp4", "--model", pipeline)
     assert result.exit_code == 130 and result.output.endswith("interrupted\n")
     assert files_in(tmp_path) == []
+
+
+def test_numbers_that_break_leave_the_frames_made_so_far(
+    pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_after(monkeypatch, 2, FloatingPointError("latent frame 2 in the deep block: NaN"))
+    video = tmp_path / "out.mp4"
+    result = generate("red", "-o", video, "--model", pipeline)
+    assert result.exit_code == 1
+    assert f"frame 2 in the deep block: NaN. {video} holds 5 of 9 frames" in result.output
+    assert len(read_video(video).frames) == 5
+    assert json.loads(video.with_suffix(".json").read_text("utf-8"))["frames"] == 5
 
 
 def test_an_error_in_the_middle_leaves_the_latents_alone(

@@ -17,13 +17,14 @@ from starflow_v import Guidance, Solver, Window
 from starflow_v.nn.storage import CacheStorage
 from starflow_v.sampling.overlap import Stages
 from starflow_v.sampling.stages import Denoiser
-from tests.docs.blocks import ROOT, blocks_of, pages
+from tests.docs.blocks import FENCE, ROOT, blocks_of, pages
 from tests.test_structure import FILES, LAYERS, PACKAGE
 
 DOCS = ROOT / "docs"
 TEXTS = {path: path.read_text("utf-8") for path in pages()}
 REFERENCE = "".join(path.read_text("utf-8") for path in sorted((DOCS / "reference").glob("*.md")))
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#[^)]*)?\)")
+ANCHOR = re.compile(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)")
 MEGABYTES = 3
 INTERFACES = (Solver, Guidance, Window, CacheStorage, Denoiser, Stages)
 """Protocols whose methods are documented once."""
@@ -67,6 +68,22 @@ def test_every_page_is_in_the_navigation() -> None:
 def test_links_lead_to_files(path: Path) -> None:
     for target in LINK.findall(TEXTS[path]):
         assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def headings(path: Path) -> set[str]:
+    """The anchors of a page's headings, as the site and code hosts name them."""
+    prose = FENCE.sub("", path.read_text("utf-8"))
+    told = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", it).strip().lower()) for it in told}
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)
+def test_anchors_are_headings(path: Path) -> None:
+    """Those of the reference are made when the site is built, which checks them."""
+    for target, anchor in ANCHOR.findall(TEXTS[path]):
+        page = path.parent / target if target else path
+        if page.parent.name != "reference":
+            assert anchor in headings(page), f"{path.name}: {target}#{anchor}"
 
 
 @pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)

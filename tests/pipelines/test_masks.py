@@ -48,6 +48,11 @@ def test_masks_of_every_kind(mask: tuple[str, object]) -> None:
     assert made.shape == (9, 16, 24) and (made == SQUARE).all()
 
 
+def test_it_may_be_written_to() -> None:
+    """As PyTorch expects of what becomes a tensor; it warned of masks that serve all frames."""
+    assert read(PICTURE).flags.writeable
+
+
 def test_files(tmp_path: Path) -> None:
     """A video is read at the rate of the clip."""
     PICTURE.save(tmp_path / "mask.png")

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from starflow_v import (
     DensityGuidance,
+    Guidance,
     LabelEncoder,
     LinearGuidance,
     PixelCodec,
@@ -118,6 +119,17 @@ def test_a_model_without_classes_needs_no_label() -> None:
     images = pipe(generator=seeded(), num_images_per_prompt=2, output_type="np").images
     assert images.shape == (2, 8, 8, 3)
     np.testing.assert_allclose(images * 16, (images * 16).round(), atol=1e-5)
+
+
+def test_a_model_without_classes_is_guided_by_the_temperature_of_attention() -> None:
+    pipe = pixel_pipeline([])
+
+    def made(guidance: Guidance) -> torch.Tensor:
+        return pipe(generator=seeded(), guidance=guidance, output_type="latent").images
+
+    plain = made(DensityGuidance(0.0))
+    assert_close(made(DensityGuidance(2.0)), plain)
+    assert not torch.allclose(made(DensityGuidance(2.0, 3.0)), plain, atol=1e-4)
 
 
 def test_what_is_asked_wrongly_is_refused(classes, pipe) -> None:

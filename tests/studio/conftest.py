@@ -1,3 +1,5 @@
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +19,28 @@ def workshop(pipeline: Path) -> Workshop:
     return Workshop(read_model_folder(pipeline), Wishes(device="cpu"))
 
 
+@pytest.fixture(scope="session")
+def skilled_workshop(pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """Of a model that says that it was trained for every task."""
+    folder = tmp_path_factory.mktemp("skilled") / "model"
+    shutil.copytree(pipeline, folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    index["tasks"] = ["video", "image", "extend", "last", "v2v"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return Workshop(read_model_folder(folder), Wishes(device="cpu"))
+
+
 @pytest.fixture
 def studio(workshop: Workshop, tmp_path: Path) -> Iterator[Studio]:
-    opened = Studio(workshop, tmp_path / "pages", Limits(seconds=2.0, results=2, waiting=2))
-    yield opened
-    opened.close()
+    yield from opened(workshop, tmp_path / "pages")
+
+
+@pytest.fixture
+def skilled(skilled_workshop: Workshop, tmp_path: Path) -> Iterator[Studio]:
+    yield from opened(skilled_workshop, tmp_path / "pages")
+
+
+def opened(workshop: Workshop, root: Path) -> Iterator[Studio]:
+    studio = Studio(workshop, root, Limits(seconds=2.0, results=2, waiting=2))
+    yield studio
+    studio.close()

@@ -8,6 +8,7 @@ temporary folder.
 
 import json
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -17,12 +18,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from starflow_v.cli.main import app
 from starflow_v.data.video_io import VideoWriter
 
 pytest.importorskip("playwright", reason="playwright, of the extra dev, is not installed")
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.studio import browser as helpers
 
@@ -34,6 +37,18 @@ pytestmark = [
 
 PROMPT = "a red circle moves right on a blue background"
 WIDTHS = (1280, 390)
+LONG = 81
+"""Frames."""
+
+
+def begin_long(page: Page) -> Locator:
+    """The tab of a video that takes long enough to be stopped."""
+    tab = helpers.open_tab(page, "Generate")
+    tab.get_by_label("What the video shows").fill(PROMPT)
+    tab.get_by_role("button", name="Settings").click()
+    tab.get_by_label("number input for Frames").fill(str(LONG))
+    tab.get_by_role("button", name="Generate", exact=True).click()
+    return tab
 
 
 @pytest.fixture(scope="module")
@@ -85,20 +100,21 @@ def test_frames_are_shown_as_they_are_made_and_the_video_is_handed_out(
     seen = helpers.tiles_seen(tab, until=5)
     assert len(set(seen) & {1, 2, 3, 4}) >= 3, seen
     expect(tab.locator(".figures")).to_contain_text("Done")
-    assert len(helpers.decoded(helpers.download(page, "mp4", tmp_path))) == 17
+    video = helpers.download(page, "mp4", tmp_path)
+    assert len(helpers.decoded(video)) == 17
+    assert b"avc1" in video.read_bytes(), "H.264, which every browser plays"
+    expect(tab.locator(".screen video")).to_have_js_property("readyState", 4)
     record = json.loads(helpers.download(page, "json", tmp_path).read_text())
     assert record["prompt"] == PROMPT and record["total_frames"] == 17
 
 
 def test_a_run_that_is_stopped_keeps_what_exists(page: Page, tmp_path: Path) -> None:
-    tab = helpers.open_tab(page, "Generate")
-    tab.get_by_label("What the video shows").fill(PROMPT)
-    tab.get_by_role("button", name="Generate").click()
+    tab = begin_long(page)
     helpers.tiles_seen(tab, until=2)
     tab.get_by_role("button", name="Stop").click()
     expect(tab.locator(".figures")).to_contain_text("frames kept")
     frames = helpers.decoded(helpers.download(page, "mp4", tmp_path))
-    assert 5 <= len(frames) < 17
+    assert 5 <= len(frames) < LONG
     expect(tab.get_by_role("button", name="Generate")).to_be_enabled()
 
 
@@ -117,12 +133,54 @@ def test_an_image_that_is_uploaded_is_animated_beside_it(
     assert helpers.download(page, "source", tmp_path).read_bytes() == image.read_bytes()
 
 
+def test_a_clip_goes_on_and_another_seed_is_taken_each_time(
+    page: Page, clip: Path, tmp_path: Path
+) -> None:
+    tab = helpers.open_tab(page, "Extend")
+    tab.locator("input[type=file]").set_input_files(clip)
+    expect(tab.locator(".given")).to_contain_text("9 frames")
+    tab.get_by_label("What the clip shows").fill("a red square moves right on a gray background")
+    tab.get_by_role("button", name="Settings").click()
+    tab.get_by_label("number input for New frames").fill("4")
+    for count in (1, 2):
+        tab.get_by_role("button", name="Extend", exact=True).click()
+        expect(page.locator(".card")).to_have_count(count)
+        frames = helpers.decoded(helpers.download(page, "mp4", tmp_path))
+        assert frames.shape == (13, 64, 64, 3)
+    told = page.locator(".card small").all_inner_texts()
+    assert len(set(re.findall(r"seed (\d+)", " ".join(told)))) == 2, told
+
+
+def test_a_part_is_filled_in_and_made_again_from_its_record(
+    page: Page, clip: Path, tmp_path: Path
+) -> None:
+    tab = helpers.open_tab(page, "Edit")
+    tab.locator("input[type=file]").first.set_input_files(clip)
+    expect(tab.locator(".given").first).to_contain_text("9 frames")
+    tab.get_by_label("Fill in a part").check()
+    tab.get_by_label("number input for Left, %").fill("80")
+    expect(tab.get_by_role("alert")).to_contain_text("is empty")
+    tab.get_by_label("number input for Left, %").fill("50")
+    expect(tab.locator(".fill .given")).to_contain_text("gray is to be made")
+    tab.get_by_label("What is to be done").fill("fill in the masked region")
+    tab.get_by_role("button", name="Edit", exact=True).click()
+    expect(tab.locator(".screen video")).to_be_visible()
+    for name in ("json", "source", "mask"):
+        helpers.download(page, name, tmp_path)
+    video = helpers.download(page, "mp4", tmp_path)
+    again = tmp_path / "again.mp4"
+    told = [str(video.with_suffix(".json")), "-o", str(again)]
+    result = CliRunner().invoke(app, ["edit", "--from", *told])
+    assert result.exit_code == 0, result.output
+    assert np.array_equal(helpers.decoded(video), helpers.decoded(again))
+
+
 def test_a_clip_that_is_uploaded_is_edited_and_scored(
     page: Page, clip: Path, tmp_path: Path
 ) -> None:
     tab = helpers.open_tab(page, "Edit")
-    tab.locator("input[type=file]").set_input_files(clip)
-    expect(tab.locator(".given")).to_contain_text("9 frames")
+    tab.locator("input[type=file]").first.set_input_files(clip)
+    expect(tab.locator(".given").first).to_contain_text("9 frames")
     tab.get_by_label("What is to be done").fill("make it green")
     tab.get_by_role("button", name="Edit").click()
     expect(tab.locator(".screen video")).to_be_visible()
@@ -146,7 +204,7 @@ def test_what_is_wrong_is_said(page: Page, tmp_path: Path) -> None:
     evil = tmp_path / "evil.mp4"
     evil.write_text("ffconcat version 1.0\nfile '/etc/passwd'\n")
     tab = helpers.open_tab(page, "Edit")
-    tab.locator("input[type=file]").set_input_files(evil)
+    tab.locator("input[type=file]").first.set_input_files(evil)
     expect(tab.get_by_role("alert")).to_contain_text("evil.mp4: not a video")
     tab.get_by_role("button", name="Edit").click()
     expect(tab.get_by_role("alert").last).to_contain_text("Say what")
@@ -167,10 +225,7 @@ def test_a_tab_that_is_closed_makes_room_for_the_next(chromium: Browser, url: st
     with helpers.visit(chromium, url) as second:
         with helpers.visit(chromium, url) as first:
             for page in (first, second):
-                tab = helpers.open_tab(page, "Generate")
-                tab.get_by_label("What the video shows").fill(PROMPT)
-                tab.get_by_role("button", name="Generate").click()
-                expect(tab.locator(".figures")).to_be_visible()
+                expect(begin_long(page).locator(".figures")).to_be_visible()
             expect(second.locator(".figures").first).to_contain_text("1 before you")
         expect(second.locator(".figures").first).to_contain_text("latent frame 2")
         second.get_by_role("button", name="Stop").first.click()
@@ -182,9 +237,7 @@ def test_a_server_that_ends_in_the_middle_leaves_nothing(chromium: Browser) -> N
     with helpers.served() as (url, process):
         page = chromium.new_page()
         page.goto(url)
-        page.get_by_label("What the video shows").fill(PROMPT)
-        page.get_by_role("button", name="Generate", exact=True).click()
-        helpers.tiles_seen(page.get_by_role("tabpanel").first, until=1)
+        helpers.tiles_seen(begin_long(page), until=1)
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(timeout=helpers.PATIENCE / 1000) == 0
         page.close()
@@ -194,12 +247,14 @@ def test_a_server_that_ends_in_the_middle_leaves_nothing(chromium: Browser) -> N
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_page_fits(chromium: Browser, url: str, width: int, tmp_path: Path) -> None:
     with helpers.visit(chromium, url, width=width) as page:
-        for name in ("Generate", "Animate", "Edit", "Score"):
+        for name in ("Generate", "Animate", "Extend", "Edit", "Score"):
             tab = helpers.open_tab(page, name)
-            chip = tab.locator(".chip").first
+            chip = tab.locator(".chip").last
             chip.click()
             if name != "Generate":
-                expect(tab.locator(".given")).to_be_visible()
+                expect(tab.locator(".given").last).to_be_visible()
+            if name == "Edit":
+                expect(tab.locator(".fill .given")).to_be_visible()
             if name in ("Animate", "Score"):
                 tab.get_by_role("button", name=name, exact=True).click()
                 made = ".curve" if name == "Score" else ".screen video"

@@ -32,6 +32,11 @@ def test_cards_hold_links_to_the_files_and_the_prompt_as_text(studio: Studio) ->
     assert pages.gallery([]) == ""
 
 
+def test_a_clip_is_shown_without_what_is_to_be_made() -> None:
+    assert pages.hole(None) == ""
+    assert "gray is to be made" in pages.hole(np.zeros((32, 48, 3), np.uint8))
+
+
 def test_addresses_are_quoted() -> None:
     assert pages.link(Path('/tmp/a b"c.mp4')) == "gradio_api/file=/tmp/a%20b%22c.mp4"
 
@@ -74,6 +79,7 @@ def test_a_file_is_shown_as_the_model_sees_it() -> None:
         name="<my clip>.mp4",
         count=9,
         size=(32, 48),
+        own_size=(32, 48),
         shown=np.zeros((9, 32, 48, 3), np.uint8),
     )
     html = pages.given(upload, 8)

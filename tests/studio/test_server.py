@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,9 +47,24 @@ def test_the_page_is_built_for_the_model(studio: Studio) -> None:
     from starflow_v.studio.examples import Examples
 
     page = build(studio, Examples())
-    labels = {block.label for block in page.blocks.values() if hasattr(block, "label")}
+    labels = labels_of(page)
     assert {"Generate", "Animate", "Edit", "Score", "Seed", "Size", "Solver"} <= labels
+    assert "Extend" not in labels, "the model was not trained for it"
     assert all(fn.api_visibility == "private" for fn in page.fns.values())
+
+
+def test_a_model_of_every_task_has_every_tab(skilled: Studio) -> None:
+    pytest.importorskip("gradio", reason="the extra studio is not installed")
+    from starflow_v.studio.app import build
+    from starflow_v.studio.examples import Examples
+
+    page = build(skilled, Examples())
+    assert {"Extend", "New frames, 8 a second", "What is made"} <= labels_of(page)
+    assert all(fn.api_visibility == "private" for fn in page.fns.values())
+
+
+def labels_of(page: Any) -> set[str]:
+    return {block.label for block in page.blocks.values() if hasattr(block, "label")}
 
 
 def test_only_uploads_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

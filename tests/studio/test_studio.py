@@ -8,10 +8,12 @@ import pytest
 from PIL import Image
 
 from starflow_v.cli.common.record import read_record
-from starflow_v.data.video_io import VideoWriter, read_video
+from starflow_v.data.pixels import HIDDEN
+from starflow_v.data.scenes import Region
+from starflow_v.data.video_io import VideoWriter, read_image, read_video
 from starflow_v.studio.asking import OWN_SIZE, read_wishes
 from starflow_v.studio.line import Job, State
-from starflow_v.studio.studio import ANIMATE, EDIT, SCORE, Place, Studio
+from starflow_v.studio.studio import ANIMATE, EDIT, EXTEND, MASK, SCORE, Place, Studio
 from starflow_v.studio.workshop import Making
 
 PROMPT = "a red circle"
@@ -84,6 +86,91 @@ def test_a_clip_is_edited_by_forgetting(studio: Studio, tmp_path: Path) -> None:
     finish(job)
     assert job.state is State.DONE, job.failure
     assert job.record is not None and job.record.settings.strength == 0.5
+
+
+def test_a_clip_goes_on(skilled: Studio, tmp_path: Path) -> None:
+    give_clip(skilled, EXTEND, tmp_path)
+    job = skilled.make("page", PROMPT, 7, wishes(skilled, frames=8), EXTEND)
+    finish(job)
+    assert job.state is State.DONE, job.failure
+    assert job.record is not None and job.record.task == "extend"
+    assert len(read_video(job.video).frames) == 9 + 8
+    assert job.progress is not None and job.progress.latents == job.progress.total_latents == 5
+    assert job.comparison is not None
+
+
+HOLE = Region(0.0, 0.0, 0.5, 1.0)
+
+
+def test_a_part_of_a_clip_is_filled_in_and_the_rest_stays(skilled: Studio, tmp_path: Path) -> None:
+    give_clip(skilled, EDIT, tmp_path)
+    job = skilled.make("page", PROMPT, 7, wishes(skilled), EDIT, hole=HOLE)
+    finish(job)
+    assert job.state is State.DONE, job.failure
+    given = read_video(tmp_path / "clip.mp4").frames.astype(int)
+    made = read_video(job.video).frames.astype(int)
+    changes = np.abs(made - given).mean(axis=(0, 1, 3))
+    assert changes[26:].max() < 3 < changes[:22].mean(), "what is kept went through the file only"
+    (result,) = skilled.sessions.of("page").results
+    assert list(result.sources) == ["source", "mask"]
+    mask = read_image(result.sources["mask"])
+    assert mask.shape == (32, 48, 3) and (mask[:, :24] == 255).all() and not mask[:, 24:].any()
+
+
+def test_files_that_are_replaced_while_a_page_is_at_work_do_not_pile_up(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = threading.Event()
+    monkeypatch.setattr(Making, "run", lambda job: hold.wait(PATIENCE))
+    give_image(studio, tmp_path)
+    job = studio.make("page", PROMPT, 7, wishes(studio), ANIMATE)
+    for _ in range(3):
+        give_image(studio, tmp_path)
+    kept = {path.name for path in studio.sessions.of("page").folder.iterdir()}
+    hold.set()
+    finish(job)
+    assert len(kept) == 2, "that of the job, and the newest one"
+
+
+def test_a_mask_of_ones_own_comes_first(skilled: Studio, tmp_path: Path) -> None:
+    give_clip(skilled, EDIT, tmp_path)
+    drawn = np.zeros((32, 48, 3), np.uint8)
+    drawn[:, 24:] = 255
+    Image.fromarray(drawn).save(tmp_path / "mask.png")
+    mask = skilled.receive("page", MASK, tmp_path / "mask.png")
+    seen = skilled.hidden("page", HOLE)
+    assert seen is not None and (seen[:, 24:] == HIDDEN).all() and (seen[:, :24] != HIDDEN).any()
+    job = skilled.make("page", PROMPT, 7, wishes(skilled), EDIT, hole=HOLE)
+    finish(job)
+    assert job.state is State.DONE, job.failure
+    assert job.record is not None and Path(job.record.given["mask"].path) == mask.path
+    skilled.receive("page", MASK, tmp_path / "mask.png")
+    assert mask.path.exists(), "the record of the video names it"
+
+
+def test_a_mask_of_another_size_is_refused_and_none_is_left(
+    skilled: Studio, tmp_path: Path
+) -> None:
+    give_clip(skilled, EDIT, tmp_path)
+    Image.new("RGB", (20, 20), "white").save(tmp_path / "mask.png")
+    skilled.receive("page", MASK, tmp_path / "mask.png")
+    job = skilled.make("page", PROMPT, 7, wishes(skilled), EDIT, hole=HOLE)
+    finish(job)
+    assert job.state is State.FAILED and "20x20 pixels and the clip 48x32" in job.failure
+    skilled.forget("page", MASK)
+    all_black = Region(0.0, 0.0, 1.0, 1.0, hides_inside=False)
+    job = skilled.make("page", PROMPT, 7, wishes(skilled), EDIT, hole=all_black)
+    finish(job)
+    assert job.state is State.FAILED and "black all over" in job.failure
+    assert not list(skilled.sessions.of("page").folder.glob("*.mask.png"))
+
+
+def test_what_is_to_be_made_is_seen_before(skilled: Studio, tmp_path: Path) -> None:
+    assert skilled.hidden("page", HOLE) is None
+    give_clip(skilled, EDIT, tmp_path)
+    seen = skilled.hidden("page", HOLE)
+    assert seen is not None and seen.shape == (32, 48, 3)
+    assert (seen[:, :24] == HIDDEN).all() and (seen[:, 24:] != HIDDEN).all()
 
 
 def test_what_the_model_cannot_do_is_said_and_nothing_is_kept(

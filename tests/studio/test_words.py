@@ -37,7 +37,7 @@ def test_models_without_words_of_their_own_say_nothing() -> None:
 
 def test_examples_hold_what_the_model_knows(workshop: Workshop, tmp_path: Path) -> None:
     made = make_examples(workshop.pipe, tmp_path / "examples")
-    groups = (made.generate, made.animate, made.edit, made.score)
+    groups = (made.generate, made.animate, made.extend, made.edit, made.score)
     tokenizer = workshop.pipe.tokenizer
     assert not any(unknown_words(tokenizer, it.prompt) for group in groups for it in group)
 
@@ -47,6 +47,10 @@ def test_examples_of_the_embedded_model_are_there_for_every_tab(
 ) -> None:
     monkeypatch.setattr(workshop.pipe, "tokenizer", tokenizer)
     made = make_examples(workshop.pipe, tmp_path / "examples")
-    assert [len(it) for it in (made.generate, made.animate, made.edit, made.score)] == [3, 2, 3, 2]
+    groups = (made.generate, made.animate, made.extend, made.edit, made.score)
+    assert [len(it) for it in groups] == [3, 2, 2, 4, 2]
+    holes = [it.hole for it in made.edit]
+    assert holes[:2] == [None, None] and holes[2] and holes[3]
+    assert holes[2].hides_inside and not holes[3].hides_inside
     upload = made.edit[0].upload
     assert upload is not None and len(read_video(upload.path).frames) == upload.count == 9

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from torch.testing import assert_close
+from typer.testing import CliRunner
 
 from starflow_v import LabelEncoder, PixelCodec, StarFlowPipeline
+from starflow_v.cli.main import app
 from starflow_v.config import load_config
 from starflow_v.data.digits import part_of, read_digits
+from starflow_v.data.video_io import read_image
 from starflow_v.training.engine.recipe import Share
 from starflow_v.training.export import export_checkpoint
 from starflow_v.training.flow import FlowRecipe
@@ -93,8 +96,14 @@ def test_a_run_lowers_the_loss_and_its_pipeline_samples(tmp_path: Path) -> None:
 
 
 def test_a_model_without_classes_is_told_nothing(tmp_path: Path) -> None:
-    recipe = recipe_of(load_config(FlowSettings, CONFIG, [*changes(tmp_path), "text.labels=[]"]))
+    without = [*changes(tmp_path), "text.labels=[]"]
+    recipe = recipe_of(load_config(FlowSettings, CONFIG, without))
     assert set(first_batch(recipe)["labels"].tolist()) == {0}
+    folder, out = train_model(CONFIG, without), tmp_path / "any.png"
+    told = ["generate", "", "--frames", 1, "--model", folder, "--attention-temperature", 2]
+    made = CliRunner().invoke(app, list(map(str, [*told, "-o", out])))
+    assert made.exit_code == 0, made.output
+    assert read_image(out).shape == (8, 8, 3)
 
 
 def test_both_arrangements_come_from_one_configuration(tmp_path: Path) -> None:

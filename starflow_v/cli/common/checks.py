@@ -8,6 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from starflow_v.cli.common.description import size_multiple
+from starflow_v.cli.common.planning import EMPTY
 
 if TYPE_CHECKING:
     from starflow_v.cli.common.model_folder import ModelFolder
@@ -35,11 +36,19 @@ def check_places(batches: Batches) -> None:
 def check_wishes(wishes: Wishes, batches: Batches, model: ModelFolder) -> None:
     """Refuses (or warns of) videos that do not fit their files, the model or the memory."""
     config = model.config
+    if all(part.kind != "LabelEncoder" for part in model.components):
+        _check_words(batches)
     frames = wishes.num_frames or config.get("num_frames")
     _check_stills(batches, frames)
     if config.keys() >= {"num_frames", "height", "width"}:
         own = (config["num_frames"], config["height"], config["width"])
         _check_volume((frames or 1, *wished_size(wishes, model)), own)
+
+
+def _check_words(batches: Batches) -> None:
+    """Refuses the empty prompt, which means any class where there are classes, and else nothing."""
+    if any(not target.clip.prompt for batch in batches for target in batch):
+        raise ValueError(EMPTY)
 
 
 def _check_stills(batches: Batches, frames: int | None) -> None:

@@ -10,11 +10,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starflow_v.cli.common.failures import CommandError
 from starflow_v.cli.common.given import GivenFile
 from starflow_v.cli.common.names import record_path
 from starflow_v.cli.common.planning import Target
 from starflow_v.cli.common.record import Record, versions, write_record
-from starflow_v.cli.common.settings import Settings, make_solver
+from starflow_v.cli.common.settings import Settings, make_guidance, make_solver
 from starflow_v.cli.common.tasks import Start
 
 if TYPE_CHECKING:
@@ -48,9 +49,10 @@ def make_batch(
     """Makes the videos of `batch` side by side, each with its record beside it.
 
     No file is opened before the first frame is there. `advance` is given the new frames
-    (B,f,H,W,3), uint8, of every latent frame. Ctrl-C after the first one, or an `advance` that
-    raises what it raises, makes shorter, valid videos of what is there, with records, and goes on
-    as a `KeyboardInterrupt` that tells so.
+    (B,f,H,W,3), uint8, of every latent frame. Ctrl-C after the first one (or an `advance` that
+    raises what it raises), and numbers that are no numbers any more, make shorter, valid videos of
+    what is there, with records, and go on as a `KeyboardInterrupt` or a `CommandError` that tells
+    so.
     """
     started = time.perf_counter()
     with ExitStack() as stack:
@@ -69,7 +71,7 @@ def make_batch(
             for index, writer in writers.items()
             if compare
         }
-        whole = _write_all(chain([first], stream), writers, comparisons, wanted, advance)
+        stopped = _write_all(chain([first], stream), writers, comparisons, wanted, advance)
     seconds = round(time.perf_counter() - started, 3)
     made = []
     for index, writer in writers.items():
@@ -89,8 +91,10 @@ def make_batch(
         )
         write_record(record, batch[index].record or record_path(writer.path))
         made.append((writer.path, record))
-    if not whole:
-        raise KeyboardInterrupt(_what_is_left(made))
+    if isinstance(stopped, FloatingPointError):
+        raise CommandError(f"{stopped}. {_what_is_left(made)}") from stopped
+    if stopped is not None:
+        raise KeyboardInterrupt(f"interrupted: {_what_is_left(made)}")
     return made
 
 
@@ -100,6 +104,7 @@ def _stream(
     """Frames (B,f,H,W,3), float32 in [0,1]; a seed belongs to its clip, not to the batch."""
     import torch
 
+    guidance = make_guidance(settings)
     yield from start.stream(
         prompt=[target.clip.told for target in batch],
         negative_prompt=settings.negative_prompt,
@@ -107,7 +112,8 @@ def _stream(
         width=settings.width,
         num_frames=settings.num_frames,
         frame_rate=settings.frame_rate,
-        guidance_scale=settings.guidance_scale,
+        guidance_scale=settings.guidance_scale if guidance is None else None,
+        guidance=guidance,
         generator=[torch.Generator().manual_seed(target.clip.seed) for target in batch],
         solver=make_solver(settings),
     )
@@ -136,8 +142,8 @@ def _write_all(
     comparisons: dict[int, Comparison],
     wanted: dict[int, int],
     advance: Callable[[Frames], object],
-) -> bool:
-    """Writes as many frames as are wanted to each file; False if Ctrl-C came before them."""
+) -> KeyboardInterrupt | FloatingPointError | None:
+    """Writes as many frames as are wanted to each file; returns what came before they were."""
     try:
         for frames in stream:
             pixels = (frames.clip(0, 1) * 255).round().astype("uint8")
@@ -149,11 +155,11 @@ def _write_all(
             advance(pixels)
             if all(writer.frames_written == wanted[index] for index, writer in writers.items()):
                 break
-    except KeyboardInterrupt:
-        return False
-    return True
+    except (KeyboardInterrupt, FloatingPointError) as stopped:
+        return stopped
+    return None
 
 
 def _what_is_left(made: Sequence[tuple[Path, Record]]) -> str:
     parts = [f"{path} holds {r.frames} of {r.total_frames} frames" for path, r in made]
-    return f"interrupted: {', '.join(parts)}"
+    return ", ".join(parts)

@@ -123,6 +123,15 @@ Guidance = Annotated[
         min=0, help="Weight of guidance w; 0 is the conditional model; default: the model's."
     ),
 ]
+AttentionTemperature = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="T",
+        help="Guide away from the model with its attention's logits divided by T, such as 1.5: for "
+        "models that are told nothing.",
+    ),
+]
 Solver = Annotated[
     SolverName | None,
     typer.Option(help="Default: sliding; where frames are small, sequential, which is exact."),

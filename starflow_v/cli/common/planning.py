@@ -10,6 +10,8 @@ from starflow_v.cli.common.names import clip_name, comparison_paths, record_path
 from starflow_v.cli.common.prompt_file import read_prompts
 from starflow_v.cli.common.record import Change, Clip, Record
 
+EMPTY = "the prompt is empty; expected words, such as 'a red circle moves right'"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
@@ -97,6 +99,8 @@ def read_changes(then: Sequence[str]) -> tuple[Change, ...]:
                 f"--then {told!r} names no frame; expected FRAME: PROMPT, such as "
                 "--then '40: a red circle moves left'"
             )
+        if not prompt:
+            raise ValueError(EMPTY)
         _check_prompt(prompt)
         changes.append(Change(frame=int(number), prompt=prompt))
     changes.sort(key=lambda change: change.frame)
@@ -107,8 +111,9 @@ def read_changes(then: Sequence[str]) -> tuple[Change, ...]:
 
 
 def _check_prompt(prompt: str) -> None:
-    if not prompt.strip():
-        raise ValueError("the prompt is empty; expected words, such as 'a red circle moves right'")
+    """That it can be said to some model: "" is any class of a model of classes."""
+    if prompt and not prompt.strip():
+        raise ValueError(EMPTY)
     if any(0xD800 <= ord(character) <= 0xDFFF for character in prompt):
         raise ValueError("the prompt holds bytes that are no text; expected UTF-8")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from starflow_v.cli.common.tasks import Task
+    from starflow_v.flow.guidance import Guidance
     from starflow_v.flow.solver import Solver
     from starflow_v.pipelines.generation import GeneratingPipeline
 
@@ -39,6 +40,7 @@ class Wishes:
     kv_dtype: str | None = None
     strength: float | None = None
     threads: int | None = None
+    attention_temperature: float | None = None
 
     def __post_init__(self) -> None:
         if self.aspect_ratio is not None and (self.height, self.width) != (None, None):
@@ -81,6 +83,8 @@ class Settings:
     """How keys and values are kept; None: as computed."""
     strength: float | None = None
     """How much of a clip's noise is forgotten; None: there is no clip, or an instruction."""
+    attention_temperature: float | None = None
+    """Of the branch that guidance leads away from; None: as trained."""
 
     def as_wishes(self) -> Wishes:
         """The same, to be made again."""
@@ -112,7 +116,17 @@ def settle(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> Settings:
         threads=torch.get_num_threads(),
         kv_dtype=wishes.kv_dtype,
         strength=wishes.strength,
+        attention_temperature=wishes.attention_temperature,
     )
+
+
+def make_guidance(settings: Settings) -> Guidance | None:
+    """The rule that the settings name; None for the pipeline's own of `guidance_scale`."""
+    from starflow_v.flow.guidance import DensityGuidance
+
+    if settings.attention_temperature is None:
+        return None
+    return DensityGuidance(settings.guidance_scale, settings.attention_temperature)
 
 
 def make_solver(settings: Settings) -> Solver | None:

@@ -28,6 +28,7 @@ class Making:
     fps: opt.Fps = None
     seed: opt.Seed = None
     guidance: opt.Guidance = None
+    attention_temperature: opt.AttentionTemperature = None
     solver: opt.Solver = None
     steps: opt.Steps = None
     tolerance: opt.Tolerance = None
@@ -52,6 +53,7 @@ class Making:
             num_frames=self.frames,
             frame_rate=self.fps,
             guidance_scale=self.guidance,
+            attention_temperature=self.attention_temperature,
             solver=self.solver and self.solver.value,
             steps=self.steps,
             block_size=self.block_size,

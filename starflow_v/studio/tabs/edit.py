@@ -1,4 +1,4 @@
-"""*Edit*: a clip is changed, by an instruction or by forgetting a part of it."""
+"""*Edit*: a clip is changed, by an instruction, where a part is hidden, or by forgetting a part."""
 
 import gradio as gr
 
@@ -11,10 +11,11 @@ def add_edit(studio: Studio, examples: Examples, gallery: gr.HTML) -> None:
     """Lay the tab out; its examples are instructions, which not every model follows."""
     spec = MakingTab(
         title="Edit",
-        prompt="What is to be done, or what the clip is to show",
+        prompt="What is to be done",
         hint="make it green",
         place=EDIT,
         examples=examples.edit if studio.workshop.edits_by_instruction else (),
-        forgets=True,
+        length="At most so many frames",
+        has_ways=True,
     )
     add_making_tab(studio, spec, gallery)

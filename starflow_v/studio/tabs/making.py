@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from starflow_v.studio.examples import Example
 from starflow_v.studio.studio import Place, Studio
 from starflow_v.studio.tabs.settings import Controls, add_controls
 from starflow_v.studio.tabs.source import Source, add_examples
+from starflow_v.studio.tabs.ways import add_ways, hole_of, strength_of
 from starflow_v.studio.workshop import Making
 
 POLL = 0.1
@@ -32,8 +33,12 @@ class MakingTab:
     hint: str
     place: Place | None = None
     examples: Sequence[Example] = ()
-    forgets: bool = False
-    """Whether a part of the source's noise can be forgotten."""
+    length: str = "Frames"
+    """What their number is called."""
+    adds: bool = False
+    """Whether they are added to those of the source."""
+    has_ways: bool = False
+    """Whether there are several ways to go about it."""
 
 
 def add_making_tab(studio: Studio, spec: MakingTab, gallery: gr.HTML) -> None:
@@ -41,12 +46,20 @@ def add_making_tab(studio: Studio, spec: MakingTab, gallery: gr.HTML) -> None:
     with gr.Tab(spec.title), gr.Row(elem_classes="panel"):
         with gr.Column(scale=5, min_width=300):
             source = None if spec.place is None else Source(studio, spec.place)
-            prompt = gr.Textbox(label=spec.prompt, placeholder=spec.hint, lines=1, max_lines=6)
-            add_examples(spec.examples, prompt, source)
+            prompt = gr.Textbox(
+                label=spec.prompt, placeholder=spec.hint, lines=1, max_lines=6, render=False
+            )
+            ways = add_ways(studio, source, prompt) if spec.has_ways and source else None
+            prompt.render()
+            add_examples(spec.examples, prompt, source, ways)
             with gr.Row(elem_classes="buttons"):
                 go = gr.Button(spec.title, variant="primary", min_width=120)
                 stop = gr.Button("Stop", variant="stop", min_width=120, interactive=False)
-            controls = add_controls(studio, of_source=source is not None, forgets=spec.forgets)
+            controls = add_controls(
+                studio, of_source=source is not None, length=spec.length, adds=spec.adds
+            )
+            if ways is not None:
+                controls = Controls(by_name={**controls.by_name, **ways.by_name})
         with gr.Column(scale=7, min_width=300):
             figures = gr.HTML(elem_classes="told")
             screen = gr.HTML(pages.empty_screen())
@@ -71,8 +84,9 @@ class _Handler:
         """Queue a video and tell of it until it is there."""
         page, studio = str(request.session_hash), self._studio
         try:
-            seed, wishes = self._wishes(values)
-            job = studio.make(page, prompt, seed, wishes, self._spec.place)
+            given = self._controls.named(values)
+            wishes, hole = self._wishes(given), hole_of(given)
+            job = studio.make(page, prompt, given["seed"], wishes, self._spec.place, hole=hole)
         except ValueError as error:
             yield pages.notice(str(error), bad=True), gr.skip(), gr.skip(), gr.skip(), gr.skip()
             return
@@ -91,18 +105,15 @@ class _Handler:
         self._studio.stop(str(request.session_hash))
         return gr.update(interactive=False)
 
-    def _wishes(self, values: tuple[object, ...]) -> tuple[object, Wishes]:
-        given = self._controls.named(values)
-        strength = given.get("strength") if given.get("way") == "forget" else None
-        studio = self._studio
-        return given["seed"], read_wishes(
-            studio.choices,
-            studio.limits,
+    def _wishes(self, given: Mapping[str, object]) -> Wishes:
+        return read_wishes(
+            self._studio.choices,
+            self._studio.limits,
             size=given["size"],
             frames=given["frames"],
             guidance=given["guidance"],
             solver=given["solver"],
-            strength=strength,
+            strength=strength_of(given),
         )
 
 

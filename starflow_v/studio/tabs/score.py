@@ -33,9 +33,7 @@ def add_score(studio: Studio, examples: Examples) -> None:
             with gr.Row(elem_classes="buttons"):
                 go = gr.Button("Score", variant="primary", min_width=120)
             with gr.Accordion("Settings", open=False), gr.Row():
-                draws = gr.Slider(
-                    1, studio.limits.draws, DRAWS, step=1, label="Draws of the noise to average"
-                )
+                draws = gr.Slider(1, studio.limits.draws, DRAWS, step=1, label="Draws of noise")
                 seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=LARGEST_SEED)
         with gr.Column(scale=7, min_width=300):
             told = gr.HTML(elem_classes="told")

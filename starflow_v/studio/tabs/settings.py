@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from starflow_v.studio.asking import LARGEST_SEED, OWN_SIZE
+from starflow_v.studio.asking import OWN_SIZE
 from starflow_v.studio.studio import Studio
 
 SOLVERS = {
@@ -35,44 +35,23 @@ class Controls:
         return dict(zip(self.by_name, values, strict=True))
 
 
-def add_controls(studio: Studio, *, of_source: bool, forgets: bool) -> Controls:
+def add_controls(studio: Studio, *, of_source: bool, length: str, adds: bool) -> Controls:
     """Lay them out.
 
     Args:
         studio: its model has the defaults, its limits the bounds.
         of_source: whether the size is that of a source unless told otherwise.
-        forgets: whether a part of the source's noise can be forgotten.
+        length: what the number of frames is called.
+        adds: whether they are added to those of a clip, which are no multiple of four.
     """
     pipe, choices = studio.workshop.pipe, studio.choices
     found: dict[str, gr.components.Component] = {}
-    if forgets:
-        instructed = studio.workshop.edits_by_instruction
-        ways = [("Follow an instruction", "instruct")] * instructed
-        ways.append(("Forget part of the clip, and follow a description", "forget"))
-        found["way"] = gr.Radio(ways, value=ways[0][1], label="Way")
-        found["strength"] = gr.Slider(
-            0, 1, 0.5, step=0.05, label="How much is forgotten", visible=not instructed
-        )
-        found["way"].input(
-            lambda way: gr.update(visible=way == "forget"),
-            found["way"],
-            found["strength"],
-            queue=False,
-            api_visibility="private",
-            show_progress="hidden",
-        )
     with gr.Accordion("Settings", open=False):
         with gr.Row():
-            found["seed"] = gr.Number(
-                None,
-                label="Seed",
-                placeholder="another each time",
-                precision=0,
-                minimum=0,
-                maximum=LARGEST_SEED,
-                min_width=130,
+            found["seed"] = gr.Textbox(  # a field of numbers would show 0, and send it
+                label="Seed", placeholder="random", max_length=20, min_width=130
             )
-            own = "Nearest to the source" if of_source else "As trained"
+            own = "As the source" if of_source else "As trained"
             found["size"] = gr.Dropdown(
                 [(own, OWN_SIZE), *((name, name) for name in choices.sizes)],
                 value=OWN_SIZE,
@@ -80,12 +59,13 @@ def add_controls(studio: Studio, *, of_source: bool, forgets: bool) -> Controls:
                 min_width=130,
             )
         rate, factor = pipe.defaults.frame_rate, pipe.codec.temporal_factor
+        least, less = (factor, 1) if adds else (1, 0)
         found["frames"] = gr.Slider(
-            1,
-            choices.most_frames,
-            pipe.defaults.num_frames,
+            least,
+            choices.most_frames - less,
+            pipe.defaults.num_frames - less,
             step=factor,
-            label=f"{'At most so many frames' if forgets else 'Frames'}, {rate} a second",
+            label=f"{length}, {rate} a second",
         )
         found["guidance"] = gr.Slider(
             0,

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from starflow_v.data.scenes import Region
 from starflow_v.studio import pages
 from starflow_v.studio.examples import Example, icon_of
 from starflow_v.studio.studio import Place, Studio
 from starflow_v.studio.uploads import CLIPS, IMAGES
+
+
+class Others(Protocol):
+    """What examples of a tab set beside a prompt and a file."""
+
+    @property
+    def of_examples(self) -> list[gr.components.Component]:
+        """The widgets."""
+
+    def use(self, page: str, hole: Region | None) -> list[Any]:
+        """Their values for an example with such a hole."""
+
 
 Raw = dict[str, Any] | None
 """A file as the browser names it. Gradio's own reading, which fetches addresses, is left out."""
@@ -29,12 +43,11 @@ class Source:
     def __init__(self, studio: Studio, place: Place) -> None:
         self._studio, self._place = studio, place
         kinds = IMAGES if place.image else CLIPS
-        what = "An image" if place.image else "A clip"
         most = studio.limits.upload_bytes // 2**20
-        about = f"{what}: up to {most} MB"
+        about = f"{place.what.capitalize()}: up to {most} MB"
         if not place.image:
             about += f", {studio.limits.seconds:g} s"
-        self.file = gr.File(label=about, file_types=list(kinds), height=132, elem_classes="drop")
+        self.file = gr.File(label=about, file_types=list(kinds), height=108, elem_classes="drop")
         self.shown = gr.HTML()
         listen = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False}
         self.file.upload(
@@ -57,8 +70,12 @@ class Source:
             return gr.update(value=None), pages.notice(str(error), bad=True)
         return gr.skip(), self._look(upload)
 
+    def empty(self, page: str) -> None:
+        """Let the place hold nothing."""
+        self._studio.forget(page, self._place)
+
     def _forget(self, request: gr.Request) -> str:
-        self._studio.forget(str(request.session_hash), self._place)
+        self.empty(str(request.session_hash))
         return ""
 
     def _look(self, upload: Any) -> str:
@@ -75,8 +92,20 @@ def uploaded_path(raw: Raw) -> Path:
     return path
 
 
-def add_examples(examples: Sequence[Example], prompt: gr.Textbox, source: Source | None) -> None:
-    """Buttons that fill in a prompt, and a file where there is a place for one."""
+def add_examples(
+    examples: Sequence[Example],
+    prompt: gr.Textbox,
+    source: Source | None,
+    others: Others | None = None,
+) -> None:
+    """Buttons that fill in a prompt, and a file where there is a place for one.
+
+    Args:
+        examples: one button each.
+        prompt: where the words go.
+        source: where the file goes.
+        others: what else an example sets.
+    """
     if not examples:
         return
     with gr.Row(elem_classes="chips"):
@@ -85,27 +114,19 @@ def add_examples(examples: Sequence[Example], prompt: gr.Textbox, source: Source
             chip = gr.Button(
                 example.prompt, size="sm", icon=icon and str(icon), elem_classes="chip", min_width=0
             )
-            if source is None:
-                chip.click(_prompt_of(example), None, prompt, queue=False, api_visibility="private")
+            quiet = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+            if source is None:  # the browser does it by itself, at once
+                chip.click(None, None, prompt, js=f"() => {json.dumps(example.prompt)}", **quiet)
             else:
-                chip.click(
-                    _both_of(example, source),
-                    None,
-                    [prompt, source.file, source.shown],
-                    queue=False,
-                    api_visibility="private",
-                )
+                filled = [prompt, source.file, source.shown]
+                filled += others.of_examples if others is not None else []
+                chip.click(_filling(example, source, others), None, filled, **quiet)
 
 
-def _prompt_of(example: Example) -> Any:
-    def fill() -> str:
-        return example.prompt
-
-    return fill
-
-
-def _both_of(example: Example, source: Source) -> Any:
-    def fill(request: gr.Request) -> tuple[str, Any, str]:
-        return example.prompt, gr.update(value=None), source.use(str(request.session_hash), example)
+def _filling(example: Example, source: Source, others: Others | None) -> Any:
+    def fill(request: gr.Request) -> tuple[Any, ...]:
+        page = str(request.session_hash)
+        more = [] if others is None else others.use(page, example.hole)
+        return example.prompt, gr.update(value=None), source.use(page, example), *more
 
     return fill

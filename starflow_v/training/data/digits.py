@@ -38,6 +38,7 @@ class DigitFlowData(FlowData):
         return CLASSES
 
     def sample(self, pipeline: StarFlowVPipeline, count: int, folder: Path) -> Mapping[str, float]:
-        labels = [CLASSES[index % len(CLASSES)] for index in range(count)]
+        told = CLASSES if self.settings.text.labels else [""]  # an unconditional model knows none
+        labels = [told[index % len(told)] for index in range(count)]
         draw_samples(pipeline, labels, folder, num_frames=1, shown=len(CLASSES))
         return {}

@@ -15,7 +15,8 @@ from starflow_v.training.flow_report import held_out_captions, sample_captions
 
 
 class SceneFlowData(FlowData):
-    """Scenes; a shard of videos of scenes that training never shows is held out."""
+    """Scenes; a shard of scenes that training never shows is held out: of videos, or of stills
+    where clips have one frame."""
 
     @property
     def _data(self) -> SceneData:
@@ -26,20 +27,26 @@ class SceneFlowData(FlowData):
     def corpora(self) -> Iterator[Sequence[Corpus]]:
         yield (
             Corpus(self.folder, self._source(), list(self._data.wanted)),
-            Corpus(self.folder / HELD_OUT, self._source(held_out=True), ["video"]),
+            Corpus(self.folder / HELD_OUT, self._source(held_out=True), [self._measured]),
         )
 
     def shards(self, *, held_out: bool) -> Mapping[str, int]:
         source = self._source(held_out=held_out)
-        tasks = ["video"] if held_out else list(self._data.wanted)
+        tasks = [self._measured] if held_out else list(self._data.wanted)
         return {task: source.shards(task) for task in tasks}
 
     def words(self) -> Iterable[str]:
         return known_words()
 
     def sample(self, pipeline: StarFlowVPipeline, count: int, folder: Path) -> Mapping[str, float]:
-        captions = held_out_captions(count, seed=self._data.seed)
+        moving = self._measured == "video"
+        captions = held_out_captions(count, seed=self._data.seed, moving=moving)
         return sample_captions(pipeline, captions, folder)
+
+    @property
+    def _measured(self) -> str:
+        """The task of the clips that are held out."""
+        return "image" if self._data.num_frames == 1 else "video"
 
     def _source(self, *, held_out: bool = False) -> SceneLatents:
         data = self._data
@@ -54,6 +61,6 @@ class SceneFlowData(FlowData):
             self.codec,
             seed=data.seed + held_out,
             settings=stream,
-            clips={"video": SHARD} if held_out else data.clips,
+            clips={self._measured: SHARD} if held_out else data.clips,
             held_out=held_out,
         )
