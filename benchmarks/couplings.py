@@ -68,7 +68,7 @@ INTEGRATORS: dict[str, Integrator] = {
     **{str(steps): Euler(steps) for steps in STEPS},
     "adaptive": Adaptive(rtol=1e-3, atol=1e-3),
 }
-PER_CLASS = 25
+PER_CLASS = 20
 """Samples that are compared with as many test images."""
 USUAL_STEPS = 10
 """With which guidance is chosen."""

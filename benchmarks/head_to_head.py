@@ -62,7 +62,10 @@ CONFIGS = Path(__file__).parents[1] / "configs/head_to_head"
 MODELS: dict[str, Run] = {
     "flow": ("flow.yaml", []),
     "matching": ("matching.yaml", []),
-    "frame-causal": ("flow.yaml", ["flow.deep_groups=1"]),
+    "frame-causal": (
+        "flow.yaml",
+        ["flow.deep_groups=1", "trainer.steps=1100", "trainer.evaluate_every=1100"],
+    ),
 }
 """Name -> configuration, and what it changes there."""
 COUPLINGS: dict[str, Run] = {

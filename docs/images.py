@@ -1,10 +1,11 @@
-"""Draws the pictures of docs/images.md with the model of digits.
+"""Draws the pictures of docs/images.md with the models of digits and of scenes.
 
     python docs/images.py
     python docs/images.py --report digits.txt     # the last one, of what benchmarks/digits.py said
 
 digits.png: real test images, samples of every class, and lower halves filled in.
 guidance.png: both rules of guidance over the weight, the same noise in every column.
+stills.png: images of the embedded model from captions that training never shows, by shape.
 guidance_weight.svg: the share of samples that is recognised over the weight, by both rules.
 """
 
@@ -19,10 +20,11 @@ from PIL import Image
 from torch import Generator
 
 from starflow_v import DensityGuidance, LinearGuidance, StarFlowPipeline
-from starflow_v.assets import digits_model
+from starflow_v.assets import digits_model, embedded_model
 from starflow_v.data.contact_sheet import contact_sheet
 from starflow_v.data.digits import read_digits
 from starflow_v.data.pixels import from_unit
+from starflow_v.data.scenes import SceneStream, StreamSettings, TaskWeights, canonical_caption
 
 FOLDER = Path(__file__).parent / "images"
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -30,6 +32,8 @@ COLUMNS = 12
 INPAINTED, CHAIN = 3, 200
 """Images that are filled in, and proposals of their chains."""
 SCALE = 5
+STILLS = 10
+"""Stills of each shape."""
 
 
 def main() -> None:
@@ -45,14 +49,15 @@ def main() -> None:
     pipe.set_progress_bar_config(disable=True)
     save("digits.png", [*real_rows(), *sampled_rows(pipe), *inpainted_rows(pipe)])
     save("guidance.png", guided_rows(pipe))
+    save("stills.png", still_rows(), columns=STILLS, scale=1)
 
 
 Rows = list[tuple[str, np.ndarray]]
 
 
-def save(name: str, rows: Rows) -> None:
+def save(name: str, rows: Rows, *, columns: int = COLUMNS, scale: int = SCALE) -> None:
     labels, clips = zip(*rows, strict=True)
-    sheet = contact_sheet(list(clips), labels, columns=COLUMNS, scale=SCALE, gap=1, font_size=9)
+    sheet = contact_sheet(list(clips), labels, columns=columns, scale=scale, gap=1, font_size=9)
     Image.fromarray(sheet).save(FOLDER / name)
 
 
@@ -91,6 +96,25 @@ def guided_rows(pipe: StarFlowPipeline) -> Rows:
         for name, rule in {"density": DensityGuidance, "linear": LinearGuidance}.items()
         for weight in WEIGHTS
     ]
+
+
+def still_rows() -> Rows:
+    """The embedded model's stills, a row for each shape."""
+    pipe = StarFlowPipeline.from_pretrained(embedded_model())
+    pipe.set_progress_bar_config(disable=True)
+    alone = TaskWeights(video=0, image=1, extend=0, last=0, v2v=0)
+    settings = StreamSettings(two_objects=0.0, tasks=alone)
+    stream, captions = SceneStream(7, settings, held_out=True), dict[str, list[str]]()
+    for index in range(20 * STILLS):
+        scene = stream.sample(index).scene
+        caption = canonical_caption(scene, moving=False)
+        captions.setdefault(scene.objects[0].shape, []).append(caption)
+    rows = []
+    for shape, told in sorted(captions.items()):
+        generator = Generator().manual_seed(0)
+        images = pipe(told[:STILLS], generator=generator, output_type="np").images
+        rows.append((f"{shape}: {told[0]}, ...", from_unit(np.asarray(images))))
+    return rows
 
 
 def plot_recognised(shares: Mapping[str, Mapping[str, float]]) -> None:

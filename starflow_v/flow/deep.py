@@ -78,18 +78,11 @@ class DeepFlow(nn.Module):
         Each chunk begins with the frames that the window carries over, whose z is known already;
         `restart_text` is read from the second chunk on (`None`: the text).
         """
-        frames = list(u.unbind(1))
-        carried: list[Tensor] = []
         parts: list[tuple[Tensor, Tensor]] = []
-        start = 0
-        while start < len(frames):
-            fresh = frames[start : start + window.frames - len(carried)]
-            z, log_det = self(torch.stack([*carried, *fresh], dim=1), text, grid)
+        for carried, fresh in _chunks(list(u.unbind(1)), window):
+            told = restart_text if parts and restart_text is not None else text
+            z, log_det = self(torch.stack([*carried, *fresh], dim=1), told, grid)
             parts.append((z[:, len(carried) :], log_det[:, len(carried) :]))
-            start += len(fresh)
-            if start < len(frames):
-                carried = _carried(window, frames[max(start - window.overlap, 0) : start])
-                text = text if restart_text is None else restart_text
         whole, log_dets = (torch.cat(tensors, dim=1) for tensors in zip(*parts, strict=True))
         return whole, log_dets
 
@@ -187,23 +180,15 @@ class DeepFlow(nn.Module):
 
         So it is the map under guidance, too. Arguments as `solve_frames`.
         """
-        frames = list(u.unbind(1))
         parts: list[Tensor] = []
-        carried: list[Tensor] = []
-        unread, start = restart_text, 0
-        while start < len(frames):
-            room = len(frames) if window is None else window.frames - len(carried)
-            fresh = frames[start : start + room]
+        for carried, fresh in _chunks(list(u.unbind(1)), window):
+            if parts:
+                predictor.restart(restart_text if len(parts) == 1 else None)
             self._commit(predictor, carried, grid)
             ordered = self.order.to_slots(torch.stack(fresh, dim=1), grid)
             slots = rearrange(ordered, "b t n c -> b (t n) c")
             z = predictor.propose(slots).normalize(slots)
             parts.append(rearrange(z, "b (t n) c -> b t n c", t=len(fresh)))
-            start += len(fresh)
-            if window is not None and start < len(frames):
-                carried = _carried(window, frames[max(start - window.overlap, 0) : start])
-                predictor.restart(unread)
-                unread = None
         return self.order.to_raster(torch.cat(parts, dim=1), grid)
 
     def _commit(self, predictor: Predictor, frames: list[Tensor], grid: Grid) -> Cost:
@@ -228,6 +213,21 @@ class DeepFlow(nn.Module):
             group=grid.group(self.groups),
             text=0 if text is None else text.shape[1],
         )
+
+
+def _chunks(
+    frames: list[Tensor], window: Window | None
+) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    """The frames as they come between restarts, each time behind those that the window carries."""
+    carried: list[Tensor] = []
+    start = 0
+    while start < len(frames):
+        room = len(frames) if window is None else window.frames - len(carried)
+        fresh = frames[start : start + room]
+        yield carried, fresh
+        start += len(fresh)
+        if window is not None and start < len(frames):
+            carried = _carried(window, frames[max(start - window.overlap, 0) : start])
 
 
 def _in_window(known: list[Tensor], window: Window) -> list[Tensor]:

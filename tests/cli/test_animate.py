@@ -11,19 +11,12 @@ from typer.testing import CliRunner, Result
 from starflow_v import StarFlowVImageToVideoPipeline, StarFlowVPipeline
 from starflow_v.cli.main import app
 from starflow_v.data.video_io import read_image, read_video
+from tests.cli.commands import files_in, frames_of
 from tests.data.video_io.clips import disc_clip
 
 
 def animate(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["animate", *map(str, arguments)])
-
-
-def files_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*"))
-
-
-def frames_of(folder: Path) -> np.ndarray:
-    return np.stack([read_image(path) for path in sorted(folder.glob("*.png"))])
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from starflow_v import StarFlowVExtendPipeline
 from starflow_v.cli.main import app
 from starflow_v.data.video_io import probe_video, read_video
-from tests.cli.test_animate import files_in, frames_of
+from tests.cli.commands import files_in, frames_of
 from tests.cli.test_animate import model as model
 from tests.data.video_io.clips import disc_clip, make_video
 

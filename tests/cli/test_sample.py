@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from starflow_v.cli.main import app
 from starflow_v.data.video_io import read_image, read_video
-from tests.cli.test_animate import files_in
+from tests.cli.commands import files_in
 
 FIRST, SECOND = "A red circle.", "a blue circle, moves right"
 
