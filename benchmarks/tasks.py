@@ -45,13 +45,7 @@ from starflow_v.data.scenes import (
     render,
     sample_edit,
 )
-from starflow_v.data.scenes.vocabulary import (
-    BACKGROUND_COLORS,
-    MOTIONS,
-    OBJECT_COLORS,
-    SHAPES,
-    contrasts,
-)
+from starflow_v.evaluation.caption_ranking import RankingCase, rank_accuracy, wrong_captions
 from starflow_v.evaluation.edit_checker import check_edit
 from starflow_v.evaluation.scene_checker import check
 from starflow_v.pipelines.base import StarFlowVBasePipeline
@@ -60,8 +54,6 @@ SEED = 2000
 BATCH = 10
 BEST_PSNR = 100.0
 """dB, of equal pictures."""
-WRONG = {"color": 2, "shape": 2, "motion": 2, "background": 1}
-"""Attribute -> wrong captions in which it is another one."""
 
 Pixels = NDArray[np.uint8]
 Item = TypeVar("Item")
@@ -214,35 +206,14 @@ def film(scene: Scene, settings: StreamSettings) -> Pixels:
     )
 
 
-def rank(pipe: StarFlowVPipeline, count: int, *, draws: int) -> dict[str, Any]:
+def rank(pipe: StarFlowVPipeline, count: int, *, draws: int) -> dict[str, float]:
     """Clips, their own caption and 7 wrong ones, by exact likelihood."""
     rng = np.random.default_rng(SEED)
-    places = []
-    for index, (clip, scene) in enumerate(held_out_scenes(pipe, count, seed=SEED + 1)):
-        captions = [canonical_caption(it, with_size=False) for it in (scene, *others(rng, scene))]
-        (generator,) = seeded(index, 1)
-        ranking = pipe.rank(clip, captions, draws=draws, generator=generator)
-        places.append(ranking.order.index(0))
-    return {"accuracy": float(np.mean([place == 0 for place in places])), "places": places}
-
-
-def others(rng: np.random.Generator, scene: Scene) -> Iterator[Scene]:
-    """Scenes that differ in one attribute: to be told, not to be drawn."""
-    thing, background = scene.objects[0], scene.background
-    options = {
-        "color": [it for it in OBJECT_COLORS if contrasts(it, background.color)],
-        "shape": list(SHAPES),
-        "motion": list(MOTIONS),
-        "background": [it for it in BACKGROUND_COLORS if contrasts(thing.color, it)],
-    }
-    for name, wanted in WRONG.items():
-        own = background.color if name == "background" else getattr(thing, name)
-        wrong = [option for option in options[name] if option != own]
-        for value in rng.choice(wrong, wanted, replace=False).tolist():
-            if name == "background":
-                yield replace(scene, background=replace(background, color=value))
-            else:
-                yield replace(scene, objects=(replace(thing, **{name: value}),))
+    cases = [
+        RankingCase(frames=clip, captions=[canonical_caption(scene), *wrong_captions(scene, rng)])
+        for clip, scene in held_out_scenes(pipe, count, seed=SEED + 1)
+    ]
+    return rank_accuracy(pipe, cases, draws=draws, seed=SEED)
 
 
 def round_trip(pipe: StarFlowVPipeline, count: int) -> dict[str, Any]:

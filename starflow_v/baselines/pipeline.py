@@ -19,7 +19,7 @@ from starflow_v.pipelines.request import Plan, Request
 from starflow_v.pipelines.run import Run
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
 from starflow_v.text import Tokenizer
-from starflow_v.vae import PatchCodec
+from starflow_v.vae import PatchCodec, PixelCodec
 
 
 class StarFlowVFlowMatchingPipeline(StarFlowVPipeline):
@@ -33,8 +33,8 @@ class StarFlowVFlowMatchingPipeline(StarFlowVPipeline):
         flow: the velocity network.
         denoiser: none; flow matching makes clean latents.
         vae: the codec.
-        text_encoder: an encoder of transformers.
-        tokenizer: its tokenizer.
+        text_encoder: an encoder of transformers, or a `LabelEncoder`.
+        tokenizer: its tokenizer; `None` beside a `LabelEncoder`.
         num_inference_steps: Euler steps a frame, unless a call says otherwise.
         noise_std: 0, see `denoiser`.
         temporal_scale: factor of the latent frames after the first.
@@ -54,9 +54,9 @@ class StarFlowVFlowMatchingPipeline(StarFlowVPipeline):
         self,
         flow: CausalVelocityModel,
         denoiser: None,
-        vae: AutoencoderKLWan | AutoencoderKL | PatchCodec,
+        vae: AutoencoderKLWan | AutoencoderKL | PatchCodec | PixelCodec,
         text_encoder: nn.Module,
-        tokenizer: Tokenizer,
+        tokenizer: Tokenizer | None,
         num_inference_steps: int = 50,
         noise_std: float = 0.0,
         temporal_scale: float = 1.0,

@@ -37,6 +37,8 @@ def wrong_captions(scene: Scene, rng: np.random.Generator, *, count: int = WRONG
 
     The attributes (colour, shape, motion, background) take turns, as long as they have values left.
     """
+    if not scene.objects:
+        raise ValueError("a scene without objects has no attributes that a caption could get wrong")
     kinds = [list(map(str, rng.permutation(changed))) for changed in _changed(scene)]
     mixed = [
         captions[turn]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,6 +28,12 @@ def test_wrong_captions_change_one_attribute(two_objects: float) -> None:
             assert len(names) == 1
             changed.update(names)
     assert changed == {"color", "shape", "motion", "background"}
+
+
+def test_a_scene_without_objects_has_no_wrong_captions() -> None:
+    scene = replace(sample_scene(np.random.default_rng(0), SceneSettings()), objects=())
+    with pytest.raises(ValueError, match="without objects"):
+        wrong_captions(scene, np.random.default_rng(0))
 
 
 def test_accuracy_and_margin() -> None:
