@@ -73,17 +73,29 @@ class _PlainStore:
 
 @dataclass(frozen=True)
 class Int8Storage:
-    """Whole numbers of 8 bits with one scale for each slot and head.
+    """Whole numbers of 8 bits; some neighbours in a slot's head have a scale together.
 
         code = round(x / scale),    scale = max |x| / 127,    x ≈ code · scale
 
-    The largest error is 1/254 of a head's largest number. A head of 64 then takes 68 bytes instead
-    of 128 (bfloat16) or 256 (float32). One layer at a time is made numbers again.
+    The largest error is 1/254 of the largest neighbour: features that are large in every slot do
+    not spoil the others. A head of 64 then takes 72 bytes instead of 128 (bfloat16) or 256
+    (float32). One layer at a time is made numbers again.
+
+    Args:
+        group: how many neighbours have a scale; a head that it does not divide has one scale.
     """
 
+    group: int = 32
+
+    def __post_init__(self) -> None:
+        if self.group < 1:
+            raise ValueError(f"group={self.group} is not valid: give a whole number above 0")
+
     def allocate(self, like: Tensor, capacity: int) -> LayerStore:
-        codes = _slots(like, capacity, like.shape[-1], torch.int8)
-        return _Int8Store(codes, _slots(like, capacity, 1, torch.float32), like.dtype)
+        width = like.shape[-1]
+        groups = width // self.group if width % self.group == 0 else 1
+        codes = _slots(like, capacity, width, torch.int8)
+        return _Int8Store(codes, _slots(like, capacity, groups, torch.float32), like.dtype)
 
 
 class _Int8Store:
@@ -93,17 +105,18 @@ class _Int8Store:
     def write(self, start: int, keys: Tensor, values: Tensor) -> None:
         slots = slice(start, start + keys.shape[2])
         for index, numbers in enumerate((keys, values)):
-            wide = numbers.float()
+            wide = numbers.float().unflatten(-1, (self._scales.shape[-1], -1))
             scale = wide.abs().amax(-1, keepdim=True).clamp(min=1e-30) / LARGEST_CODE
-            self._codes[index, :, :, slots] = (wide / scale).round().to(torch.int8)
-            self._scales[index, :, :, slots] = scale
+            self._codes[index, :, :, slots] = (wide / scale).round().to(torch.int8).flatten(-2)
+            self._scales[index, :, :, slots] = scale[..., 0]
 
     def read(self, stop: int) -> tuple[Tensor, Tensor]:
         return self._numbers(0, stop), self._numbers(1, stop)
 
     def _numbers(self, index: int, stop: int) -> Tensor:
         scale = self._scales[index, :, :, :stop].to(self._dtype)
-        return self._codes[index, :, :, :stop].to(self._dtype).mul_(scale)
+        numbers = self._codes[index, :, :, :stop].to(self._dtype)
+        return numbers.unflatten(-1, (scale.shape[-1], -1)).mul_(scale[..., None]).flatten(-2)
 
 
 @dataclass(frozen=True)

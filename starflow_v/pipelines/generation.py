@@ -49,7 +49,7 @@ class GeneratingPipeline(TellingPipeline):
     def set_cache_storage(self, storage: CacheStorage) -> None:
         """How flow and denoiser keep keys and values from now on, see `starflow_v.nn.storage`.
 
-        In 8 bits (`Int8Storage()`) they take half of bfloat16's memory.
+        In 8 bits (`Int8Storage()`) they take little more than half of bfloat16's memory.
         """
         for part in (self.flow, self.denoiser):
             if isinstance(part, StarFlowModel | CausalDenoiser):

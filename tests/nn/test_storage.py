@@ -66,7 +66,24 @@ def test_eight_bits_take_little_more_than_a_quarter_of_float32() -> None:
     store = Int8Storage().allocate(torch.zeros(1, 2, 1, 64), 10)
     tensors = [value for value in vars(store).values() if isinstance(value, Tensor)]
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    assert size == 2 * 2 * 10 * (64 + 4)
+    assert size == 2 * 2 * 10 * (64 + 2 * 4)
+
+
+def test_a_large_feature_spoils_its_neighbours_alone() -> None:
+    """One scale for a whole head: a feature that is large in every slot cost all the others."""
+    keys = torch.randn(1, 2, 3, 64, generator=torch.Generator().manual_seed(0))
+    keys[..., 5] = 1000.0
+    errors = {}
+    for group in (64, 32, 7):
+        store = Int8Storage(group).allocate(keys, 3)
+        store.write(0, keys, keys)
+        errors[group] = (store.read(3)[0] - keys)[..., 32:].abs().max()
+    assert errors[32] < 0.02 < 0.5 < errors[64] == errors[7], "7 does not divide a head of 64"
+
+
+def test_a_group_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="group=0"):
+        Int8Storage(0)
 
 
 def test_zeros_and_half_precision_survive_eight_bits() -> None:

@@ -28,7 +28,7 @@ def solve_at(
     """
     try:
         tokens, cost = solver.solve(predictor, noise, guess=guess)
-        if not tokens.isfinite().all():
+        if not tokens.is_meta and not tokens.isfinite().all():
             raise FloatingPointError(NOT_FINITE)
     except FloatingPointError as error:
         raise FloatingPointError(f"{place}: {error}") from error
