@@ -20,6 +20,7 @@ from torch import Tensor
 
 from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.solver import Cost, Solver
+from starflow_v.flow.solver.cost import NOT_FINITE
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.flow.texts import Later
 from starflow_v.flow.window import Window
@@ -52,6 +53,13 @@ def one_by_one(frames: Frames) -> Frames:
         yield from several.split(1, dim=1)
 
 
+def _sound(frames: Tensor, place: str) -> Tensor:
+    """The frames, if they are numbers; a plan runs without any."""
+    if not frames.is_meta and not frames.isfinite().all():
+        raise FloatingPointError(f"{place}: {NOT_FINITE}")
+    return frames
+
+
 @dataclass
 class DeepStage:
     """z -> u through the deep block, frame by frame. Arguments as `StarFlowModel.solve_deep`."""
@@ -68,7 +76,7 @@ class DeepStage:
     cost: Cost = field(default=Cost(), init=False)
 
     def __call__(self, noise: Frames) -> Frames:
-        for u, cost in self.flow.solve_deep(
+        solved = self.flow.solve_deep(
             one_by_one(noise),
             self.text,
             frames=self.frames,
@@ -78,9 +86,11 @@ class DeepStage:
             prefix=self.prefix,
             window=self.window,
             restart=self.restart,
-        ):
+        )
+        known = 0 if self.prefix is None else self.prefix.shape[1]
+        for frame, (u, cost) in enumerate(solved, start=known):
             self.cost += cost
-            yield u
+            yield _sound(u, f"latent frame {frame} in the deep block")
 
 
 @dataclass
@@ -95,7 +105,7 @@ class ShallowStage:
         for u in frames:
             x, cost = self.flow.solve_shallow(u, AbandonableSolver(self.solver))
             self.cost += cost
-            yield x
+            yield _sound(x, "the shallow blocks")
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Stages on a stream of frames: chunks of a long video, laziness, costs."""
 
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -7,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from starflow_v import ContextWindow
+from starflow_v import ContextWindow, Cost, SequentialSolver
 from starflow_v.flow.texts import Texts
 from starflow_v.sampling.noise import noise_frames, seed_children
-from starflow_v.sampling.stages import DenoiseStage, gather, one_by_one
+from starflow_v.sampling.stages import DeepStage, DenoiseStage, ShallowStage, gather, one_by_one
 
 
 class Marker:
@@ -185,3 +186,32 @@ def test_one_generator_serves_all_samples_in_order():
 
     assert seeds(3)[:2] == seeds(2)
     assert len(set(seeds(3))) == 3
+
+
+class Breaking:
+    """Stands for a flow whose third frame overflows in one of its halves."""
+
+    def __init__(self, half: str) -> None:
+        self.half = half
+
+    def solve_deep(self, noise: Iterator[Tensor], *_: object, **__: object) -> Iterator:
+        for number, frame in enumerate(noise):
+            yield frame * (math.nan if self.half == "deep" and number == 2 else 1), Cost()
+
+    def solve_shallow(self, u: Tensor, _: object) -> tuple[Tensor, Cost]:
+        return u * (math.inf if self.half == "shallow" and (u == 2).any() else 1), Cost()
+
+
+@pytest.mark.parametrize(
+    ("half", "place"),
+    [("deep", "latent frame 2 in the deep block"), ("shallow", "the shallow blocks")],
+)
+def test_what_is_no_number_goes_no_further(half: str, place: str) -> None:
+    """Black videos came out of models that overflow in half precision, without a word: the exact
+    solver does not look."""
+    flow, solver = Breaking(half), SequentialSolver()
+    deep = DeepStage(flow, None, 5, solver)
+    frames = ShallowStage(flow, solver)(deep(iter(numbered(5))))
+    assert [float(next(frames)) for _ in range(2)] == [0, 1]
+    with pytest.raises(FloatingPointError, match=f"{place}: tokens became NaN or infinite"):
+        next(frames)

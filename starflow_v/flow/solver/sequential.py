@@ -13,7 +13,7 @@ from starflow_v.flow.solver.cost import Cost
 
 @dataclass(frozen=True)
 class SequentialSolver:
-    """Group after group, each evaluated once: exact. A NaN is left to be found by `solve_at`."""
+    """Group after group, each evaluated once: exact. It leaves NaN and Inf to the stages."""
 
     def solve(
         self, predictor: Predictor, noise: Tensor, *, guess: Tensor | None = None
