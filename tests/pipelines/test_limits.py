@@ -48,8 +48,8 @@ def test_videos_of_smaller_caches_are_nearly_the_same(
 ) -> None:
     """PSNR in decibels against keys and values in float32, on trained weights.
 
-    The median of eight videos, which differ by 16 dB. Guidance, 3 here, amplifies what rounding
-    does: guided, even 16 bits are held to what 8 bits keep without it.
+    The median of eight videos, which differ by up to 25 dB. Guidance, 3 here, amplifies rounding:
+    guided, even 16 bits are held to what 8 bits keep without it.
     """
     for guidance, bound in ((0.0, least), (None, min(least, 42.0))):
         expected = run(trained, videos=8, guidance=guidance)

@@ -59,5 +59,5 @@ class Solver(Protocol):
             The tokens (B, S, C), and what they cost.
 
         Raises:
-            FloatingPointError: if tokens become NaN or infinite.
+            FloatingPointError: if it sees tokens become NaN or infinite; stages look once more.
         """
