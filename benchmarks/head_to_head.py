@@ -64,7 +64,7 @@ MODELS: dict[str, Run] = {
     "matching": ("matching.yaml", []),
     "frame-causal": (
         "flow.yaml",
-        ["flow.deep_groups=1", "trainer.steps=1100", "trainer.evaluate_every=1100"],
+        ["flow.deep_groups=1", "trainer.steps=3700", "trainer.evaluate_every=3700"],
     ),
 }
 """Name -> configuration, and what it changes there."""

@@ -108,7 +108,12 @@ class CausalDenoiser(ModelMixin, ConfigMixin, PeftAdapterMixin):
         set_recompute(self, enabled)
 
     def forward(
-        self, x: Tensor, text: Tensor | None = None, return_dict: bool = True
+        self,
+        x: Tensor,
+        text: Tensor | None = None,
+        return_dict: bool = True,
+        *,
+        times: Tensor | None = None,
     ) -> Tensor | tuple[Tensor]:
         """sigma²/0.3 · ∂NLL/∂x as learned, all frames at once.
 
@@ -117,6 +122,8 @@ class CausalDenoiser(ModelMixin, ConfigMixin, PeftAdapterMixin):
             text: text embeddings, (B, L, E); `None` for a denoiser without text.
             return_dict: `False` returns a tuple, as diffusers' models do; the output of this one is
                 a single tensor, so there is no dictionary otherwise.
+            times: index of each latent frame in its video, (T,), where some are left out; `None`:
+                0 .. T-1.
 
         Returns:
             (B, T, c, h, w), in the dtype of the model.
@@ -127,8 +134,9 @@ class CausalDenoiser(ModelMixin, ConfigMixin, PeftAdapterMixin):
         if words is not None:
             length = words.shape[1]
             hidden = torch.cat((words, hidden), dim=1)
-        masks = self._masks(length, frames, grid.tokens, x.device)
-        table = self._rotary(grid, x.device, 0, frames, length)
+        times = torch.arange(frames, device=x.device) if times is None else times
+        masks = self._masks(length, times, grid.tokens, x.device)
+        table = self._rotary(grid, x.device, times, length)
         hidden = self.transformer(hidden, table, masks)[:, length:]
         tokens = rearrange(self.output(self.norm(hidden)), "b (t n) c -> b t n c", t=frames)
         output = self._to_latents(tokens, grid)
@@ -170,7 +178,7 @@ class CausalDenoiser(ModelMixin, ConfigMixin, PeftAdapterMixin):
                 if index == 0 and words is not None:
                     tokens = torch.cat((words, tokens), dim=1)
                 front = length if index == 0 else 0
-                yield _State(tokens, self._rotary(grid, x.device, index, 1, front))
+                yield _State(tokens, self._rotary(grid, x.device, torch.tensor([index]), front))
 
         states = embed()
         for depth, layer in enumerate(self.transformer.layers):
@@ -198,19 +206,16 @@ class CausalDenoiser(ModelMixin, ConfigMixin, PeftAdapterMixin):
             return None
         return self.text_input(text.to(self.norm.weight.dtype))
 
-    def _rotary(
-        self, grid: Grid, device: torch.device, frame: int, count: int, length: int
-    ) -> Rotary:
-        """Positions of frames frame .. frame+count-1, those of the text in front."""
+    def _rotary(self, grid: Grid, device: torch.device, times: Tensor, length: int) -> Rotary:
+        """Positions of the frames at `times` (T,), those of the text in front."""
         reference = self.config["reference_size"]
-        positions = video_positions(count, *grid, reference=reference)
-        positions[:, 2] += frame
+        positions = video_positions(len(times), *grid, reference=reference, times=times)
         words = text_positions(length, reference=reference)
         return rotary(torch.cat((words, positions)).to(device), self.config["head_dim"])
 
-    def _masks(self, length: int, frames: int, tokens: int, device: torch.device) -> list[Mask]:
-        """Each layer's mask over the text's slots and all frames' tokens."""
-        frame = torch.arange(frames, device=device).repeat_interleave(tokens)
+    def _masks(self, length: int, times: Tensor, tokens: int, device: torch.device) -> list[Mask]:
+        """Each layer's mask over the text's slots and the tokens of the frames at `times` (T,)."""
+        frame = times.to(device).repeat_interleave(tokens)
         query = torch.cat((frame.new_zeros(length), frame))[:, None]
         key = torch.cat((frame.new_full((length,), -1), frame))
         recent = (key < 0) | (key > query - self.config["window"])

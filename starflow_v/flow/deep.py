@@ -48,14 +48,19 @@ class DeepFlow(nn.Module):
         self.reference = reference
         self.storage: CacheStorage = AS_THEY_COME
 
-    def forward(self, u: Tensor, text: Tensor | None, grid: Grid) -> tuple[Tensor, Tensor]:
-        """u (B, T, N, C), text (B, L, E) -> z (B, T, N, C) and log |dz/du| (B, T, N)."""
+    def forward(
+        self, u: Tensor, text: Tensor | None, grid: Grid, times: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """u (B, T, N, C), text (B, L, E) -> z (B, T, N, C) and log |dz/du| (B, T, N).
+
+        `times`: where each frame stands in its video, (T,); `None`: one after the other.
+        """
         frames = u.shape[1]
         slots = rearrange(self.order.to_slots(u, grid), "b t n c -> b (t n) c")
         group = grid.group(self.groups)
         params = self.block(
             slots[:, : slots.shape[1] - group],
-            self._positions(frames, text, grid, u.device),
+            self._positions(frames, text, grid, u.device, times),
             count=slots.shape[1],
             group=group,
             text=text,
@@ -201,7 +206,12 @@ class DeepFlow(nn.Module):
         return Cost(evaluations=1, tokens=slots.shape[1])
 
     def _positions(
-        self, frames: int, text: Tensor | None, grid: Grid, device: torch.device
+        self,
+        frames: int,
+        text: Tensor | None,
+        grid: Grid,
+        device: torch.device,
+        times: Tensor | None = None,
     ) -> Rotary:
         return slot_positions(
             self.order,
@@ -212,6 +222,7 @@ class DeepFlow(nn.Module):
             frames=frames,
             group=grid.group(self.groups),
             text=0 if text is None else text.shape[1],
+            times=times,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from starflow_v.flow.order import TokenOrder
 from starflow_v.flow.patches import Grid
@@ -19,14 +20,15 @@ def slot_positions(
     frames: int = 1,
     group: int = 1,
     text: int = 0,
+    times: Tensor | None = None,
 ) -> Rotary:
-    """Of `text` words and of all slots of `frames` frames, (text + frames·N).
+    """Of `text` words and of all slots of `frames` frames, (text + frames·N), at `times` (T,).
 
     An order that tells places gives queries the place of the token that the slot predicts, and keys
     that of the token it reads: the one a group earlier (in the first group, which reads the start
     token, its own).
     """
-    slots = video_positions(frames, *grid, reference=reference)
+    slots = video_positions(frames, *grid, reference=reference, times=times)
     words = text_positions(text, reference=reference)
     places = order.places(grid)
     if places is None:

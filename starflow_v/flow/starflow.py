@@ -124,6 +124,7 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         return_dict: bool = True,
         *,
         return_between: bool = False,
+        times: Tensor | None = None,
         window: Window | None = None,
         restart_text: Tensor | None = None,
     ) -> FlowOutput | tuple[Any, ...]:
@@ -134,6 +135,8 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
             text: text embeddings, (B, L, E); `None` for a model without text.
             return_dict: `False` returns the tuple (z, log_det), with `between` if wanted.
             return_between: also return what each shallow block made.
+            times: index of each latent frame in its video, (T,), where some are left out; `None`:
+                0 .. T-1.
             window: restarts the deep block where `solve` would; `None`: it holds all T frames.
             restart_text: embeddings from the first restart on; `None`: the same as before.
 
@@ -145,7 +148,9 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         made: list[Tensor] = []
         u, local = self.shallow(self.to_tokens(x), grid, made)
         if window is None:
-            tokens, overall = self.deep(u, text, grid)
+            tokens, overall = self.deep(u, text, grid, times)
+        elif times is not None:
+            raise ValueError("a window holds all frames of its chunk: give it or times, not both")
         else:
             tokens, overall = self.deep.in_windows(u, text, grid, window, restart_text)
         z = self.to_latents(tokens, grid)

@@ -59,10 +59,15 @@ def _rotate(x: Tensor, turn: Tensor) -> Tensor:
     return turned.flatten(-2).to(x.dtype)
 
 
-def video_positions(frames: int, rows: int, columns: int, *, reference: float) -> Tensor:
-    """Positions (frames·rows·columns, 3) of raster-ordered slots: row, column, time."""
+def video_positions(
+    frames: int, rows: int, columns: int, *, reference: float, times: Tensor | None = None
+) -> Tensor:
+    """Positions (frames·rows·columns, 3) of raster-ordered slots: row, column, time.
+
+    `times`: the index of each frame, (frames,), where they do not follow each other from 0 on.
+    """
     side = (rows * columns) ** 0.5
-    time = torch.arange(frames, dtype=torch.float32)
+    time = (torch.arange(frames) if times is None else times.cpu()).float()
     row = torch.arange(rows, dtype=torch.float32) / side * reference
     column = torch.arange(columns, dtype=torch.float32) / side * reference
     grid = torch.meshgrid(time, row, column, indexing="ij")

@@ -39,7 +39,8 @@ from starflow_v.training.objectives import (
 )
 
 FlowBatch = Mapping[str, Tensor]
-"""latents and eps (B,T,c,h,w), sigma (B,), and the captions, see `flow_text`."""
+"""latents and eps (B,T,c,h,w), sigma (B,), the captions, see `flow_text`, and times (T,) where
+frames are left out."""
 
 
 class FlowRecipe(LatentRecipe):
@@ -106,6 +107,13 @@ class FlowRecipe(LatentRecipe):
         for model in (self.flow, self.denoiser):
             add_adapter(model, lora)
 
+    def shown(self, batch: LatentBatch, step: int) -> LatentBatch:
+        """Of some batches of edits the first frames alone."""
+        if batch.bucket.task != "v2v" or self.settings.edited_stills == 0:
+            return batch
+        draw = np.random.default_rng([self.settings.trainer.seed, step]).random()
+        return batch.first_frames() if draw < self.settings.edited_stills else batch
+
     def more(self, draws: Sequence[np.random.Generator], batch: LatentBatch) -> FlowBatch:
         """The noise level of each sample."""
         return {"sigma": torch.full((len(draws),), self.settings.noise_std)}
@@ -117,16 +125,16 @@ class FlowRecipe(LatentRecipe):
         backward: Callable[[Tensor], None],
     ) -> Mapping[str, Tensor]:
         """The flow's likelihood, then the denoiser on the gradient that it left in x."""
-        sigma = batch["sigma"]
+        sigma, times = batch["sigma"], batch.get("times")
         text = self.text.embed(modules, batch)
         x = add_noise(batch["latents"], sigma, batch["eps"]).requires_grad_()
-        output = modules["flow"](x, text, return_between=True)
+        output = modules["flow"](x, text, return_between=True, times=times)
         nll = negative_log_likelihood(output.z, output.log_det)
         norm = latent_norm(output.between)
         weight = noise_weight(sigma) if self._told("noise_std") else torch.ones_like(sigma)
         gradient = self._backward_flow(x, (weight * nll).mean(), norm, backward)
         target = score_target(gradient * x.numel() / per_sample(weight, x), sigma)
-        prediction = modules["denoiser"](x.detach(), text.detach())
+        prediction = modules["denoiser"](x.detach(), text.detach(), times=times)
         error = flow_score_matching(prediction, target)
         backward(error)
         return {

@@ -154,6 +154,9 @@ class FlowSettings(LatentSettings):
     noise_std: float = 0.3
     dequantize: bool = False
     """Add noise that is uniform over the bins of the pixels (and nothing else): for likelihoods."""
+    edited_stills: float = 0.0
+    """Share of the video-to-video batches that show the first latent frames of source and target
+    alone, where they stand in the clips: what is edited is learned at a fraction of the cost."""
     denoiser_lr: float = 1e-3
     """Peak learning rate of the denoiser."""
     latent_norm: float = 0.0
@@ -175,6 +178,8 @@ class FlowSettings(LatentSettings):
             raise ValueError("a denoiser learns Gaussian noise: set denoiser=null with dequantize")
         if self.text.labels is not None and self.denoiser is not None:
             raise ValueError("classes are for image models: set denoiser=null beside text.labels")
+        if not 0 <= self.edited_stills <= 1:
+            raise ValueError(f"edited_stills is a share of batches, got {self.edited_stills}")
         if self.latent_norm < 0:
             raise ValueError(f"latent_norm={self.latent_norm} is not valid: give 0 or more")
         if self.lora is None:

@@ -22,7 +22,8 @@ from starflow_v.training.flow_settings import LatentSettings
 from starflow_v.training.flow_text import FlowText, open_text
 
 Batch = Mapping[str, Tensor]
-"""latents and eps (B,T,c,h,w), the captions (see `flow_text`), and what a recipe adds."""
+"""latents and eps (B,T,c,h,w), the captions (see `flow_text`), times (T,) where frames are left
+out, and what a recipe adds."""
 
 
 class LatentRecipe:
@@ -66,7 +67,12 @@ class LatentRecipe:
         for share in shares:
             numbers = list(share.samples)
             seeds = [[self.settings.trainer.seed, share.step, number] for number in numbers]
-            yield self.prepare(self.cache.batch(share.step, numbers), seeds)
+            batch = self.shown(self.cache.batch(share.step, numbers), share.step)
+            yield self.prepare(batch, seeds)
+
+    def shown(self, batch: LatentBatch, step: int) -> LatentBatch:
+        """The frames of a step's batch that are trained on; a recipe may leave some out."""
+        return batch
 
     def prepare(self, batch: LatentBatch, seeds: Sequence[Sequence[int]]) -> Batch:
         """Noise, caption dropout and tokens for a batch of latents, each sample by its own seed."""
@@ -81,9 +87,11 @@ class LatentRecipe:
             self.noise(latent.shape, Generator().manual_seed(int(rng.integers(2**63))))
             for latent, rng in zip(batch.latents, draws, strict=True)
         ]
+        times = {} if batch.times is None else {"times": batch.times}
         return {
             "latents": batch.latents,
             "eps": torch.stack(eps),
+            **times,
             **self.text.prepare(captions),
             **self.more(draws, batch),
         }

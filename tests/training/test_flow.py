@@ -68,7 +68,7 @@ def test_every_parameter_gets_a_gradient_and_the_target_is_the_score(config):
             torch.nn.init.normal_(parameter, std=0.1)
     targets = []
 
-    def denoise(x, text):
+    def denoise(x, text, *, times=None):
         targets.append((x, text))
         return modules["denoiser"](x, text)
 
@@ -240,3 +240,23 @@ def test_a_run_begins_with_what_a_smaller_pipeline_computes(config):
         assert_close(large.denoiser(x, text), small.denoiser(x, text), atol=1e-5, rtol=1e-5)
     with pytest.raises(ValueError, match="layers would have to"):
         FlowRecipe(load_config(FlowSettings, config, [*changes, "denoiser.layers=1"]))
+
+
+def test_edits_are_learned_from_first_frames_where_they_stand(config):
+    """Source and target have 2 latent frames each; the target's first stays at place 2."""
+    changes = [
+        "data.tasks={v2v: 1.0}",
+        "data.clips={v2v: 256}",
+        f"data.cache={config.parent}/edits",
+    ]
+    whole = first_batch(FlowRecipe(load_config(FlowSettings, config, changes)))
+    recipe = FlowRecipe(load_config(FlowSettings, config, [*changes, "edited_stills=1"]))
+    batch = first_batch(recipe)
+    assert_close(batch["latents"], whole["latents"][:, [0, 2]])
+    assert batch["times"].tolist() == [0, 2]
+    assert "times" not in whole
+    modules = {name: part.module for name, part in recipe.parts.items()}
+    told = recipe.backward(modules, batch, lambda loss: loss.backward())
+    assert torch.isfinite(told["nll"])
+    with pytest.raises(ValueError, match="share"):
+        load_config(FlowSettings, config, ["edited_stills=2"])
