@@ -3,8 +3,8 @@
     python benchmarks/sampling.py --model runs/benchmark/pipeline [--easy FOLDER] [--quality 100]
 
 - rows: every solver at guidance 0 and 3.5, as `starflow-v benchmark` measures them. `-tight` is a
-  solver at the loosest tolerance (by decades) at which its largest error against the sequential
-  answer is under 1e-2 standard deviations.
+  solver at the loosest tolerance (four to a decade) at which its largest error against the
+  sequential answer is under 1e-2 standard deviations.
 - ratios: in seconds of both halves of the flow, evaluations and passes: `ours-tight` and `ours`
   over `paper-tight` (equal error, or ours less), `ours` over `paper` (both at 0.001) and over
   `sequential`.

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from starflow_v import ContextWindow, DensityGuidance, JacobiSolver
+from starflow_v import ContextWindow, DensityGuidance, JacobiSolver, SlidingSolver
 from starflow_v.checkpoints import convert_released
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -94,9 +94,13 @@ def test_sample(golden):
     assert_close(sample, io["sample.guided"], atol=1e-4, rtol=1e-4)
 
 
-def test_sample_by_jacobi(golden):
+@pytest.mark.parametrize(
+    "solver",
+    [JacobiSolver(block_size=4, tolerance=1e-6, norm="max"), SlidingSolver(tolerance=1e-6)],
+    ids=lambda solver: type(solver).__name__,
+)
+def test_sample_in_parallel(golden, solver):
     io = golden.io
-    solver = JacobiSolver(block_size=4, tolerance=1e-6, norm="max")
     sample = golden.flow.inverse(io["noise"], io["text"], **guided(golden), solver=solver)
     assert_close(sample, io["sample.guided"], atol=1e-4, rtol=1e-4)
 

@@ -22,7 +22,9 @@ SOLVERS: dict[str, Solver] = {
 
 RIGHT = 1e-2
 """Largest error against the sequential answer, in standard deviations, that counts as right."""
-DECADES = tuple(10.0**-power for power in range(1, 12))
+STEPS = 4
+"""Tolerances in a decade."""
+LADDER = tuple(10.0 ** (-step / STEPS) for step in range(STEPS, 11 * STEPS + 1))
 """Tolerances from a very loose one to one that rounding does not reach."""
 
 
@@ -44,7 +46,7 @@ def solver_of(text: str) -> tuple[str, Solver]:
 
 
 def tighten(solver: Solver, error_at: Callable[[Solver], float]) -> Solver:
-    """The same with the loosest tolerance of `DECADES` at which it is right.
+    """The same with the loosest tolerance of `LADDER` at which it is right.
 
     Half of those that are left are put aside at a time: errors are taken to fall with the
     tolerance.
@@ -56,14 +58,14 @@ def tighten(solver: Solver, error_at: Callable[[Solver], float]) -> Solver:
     Returns:
         If no tolerance will do, the one with tolerance 0, which is exact.
     """
-    low, high = 0, len(DECADES)
+    low, high = 0, len(LADDER)
     while low < high:
         middle = (low + high) // 2
-        if error_at(_changed("tight", solver, {"tolerance": DECADES[middle]})) < RIGHT:
+        if error_at(_changed("tight", solver, {"tolerance": LADDER[middle]})) < RIGHT:
             high = middle
         else:
             low = middle + 1
-    found = DECADES[low] if low < len(DECADES) else 0.0
+    found = LADDER[low] if low < len(LADDER) else 0.0
     return _changed("tight", solver, {"tolerance": found})
 
 
