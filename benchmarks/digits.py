@@ -109,11 +109,13 @@ def baselines(steps: int) -> dict[str, Callable[[], LogDensity]]:
     return {
         "gaussian": fit_gaussian,
         "realnvp": lambda: fit_flow(
-            zuko.flows.RealNVP(64, transforms=8, hidden_features=(96, 96)), steps
+            lambda: zuko.flows.RealNVP(64, transforms=8, hidden_features=(96, 96)), steps
         ),
-        "maf": lambda: fit_flow(zuko.flows.MAF(64, transforms=4, hidden_features=(96, 96)), steps),
+        "maf": lambda: fit_flow(
+            lambda: zuko.flows.MAF(64, transforms=4, hidden_features=(96, 96)), steps
+        ),
         "nsf": lambda: fit_flow(
-            zuko.flows.NSF(64, bins=4, transforms=2, hidden_features=(48, 48)), steps
+            lambda: zuko.flows.NSF(64, bins=4, transforms=2, hidden_features=(48, 48)), steps
         ),
     }
 
@@ -127,9 +129,10 @@ def fit_gaussian() -> LogDensity:
     return lambda pictures: normal.log_prob(pictures.flatten(1))
 
 
-def fit_flow(flow: nn.Module, steps: int) -> LogDensity:
+def fit_flow(build: Callable[[], nn.Module], steps: int) -> LogDensity:
     """A flow of zuko, by AdamW; the weights with the best validation likelihood are kept."""
     torch.manual_seed(0)
+    flow = build()
     generator, images = Generator().manual_seed(2), pictures("train")
     optimizer = torch.optim.AdamW(flow.parameters(), lr=2e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)

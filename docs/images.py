@@ -1,11 +1,15 @@
 """Draws the pictures of docs/images.md with the models of digits and of scenes.
 
     python docs/images.py
+    python docs/images.py --sampler FOLDER --unconditional FOLDER --stills FOLDER   # those of these
     python docs/images.py --report digits.txt     # the last one, of what benchmarks/digits.py said
 
 digits.png: real test images, samples of every class, and lower halves filled in.
 guidance.png: both rules of guidance over the weight, the same noise in every column.
 stills.png: images of the embedded model from captions that training never shows, by shape.
+digits_samples.png: samples of every class of the model trained on Gaussian noise (--sampler).
+unconditional.png: the same noise at several temperatures of attention (--unconditional).
+stills_alone.png: the captions of stills.png, by a model of stills alone (--stills).
 guidance_weight.svg: the share of samples that is recognised over the weight, by both rules.
 """
 
@@ -32,6 +36,8 @@ COLUMNS = 12
 INPAINTED, CHAIN = 3, 200
 """Images that are filled in, and proposals of their chains."""
 SCALE = 5
+HEATS = (0.7, 1.5, 2.0, 4.0)
+"""Temperatures of attention."""
 STILLS = 10
 """Stills of each shape."""
 
@@ -39,20 +45,54 @@ STILLS = 10
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=digits_model())
+    parser.add_argument("--sampler", type=Path, help="trained by configs/digits_samples.yaml")
+    parser.add_argument("--unconditional", type=Path, help="the same, told nothing")
+    parser.add_argument("--stills", type=Path, help="trained by configs/stills.yaml")
     parser.add_argument("--report", type=Path)
     arguments = parser.parse_args()
     if arguments.report is not None:
         report = json.loads(arguments.report.read_text("utf-8").strip().splitlines()[-1])
         plot_recognised(report["results"]["accuracy_over_weight"])
         return
-    pipe = StarFlowPipeline.from_pretrained(arguments.model)
-    pipe.set_progress_bar_config(disable=True)
+    others = {
+        arguments.sampler: sampler_sheet,
+        arguments.unconditional: tempered_sheet,
+        arguments.stills: stills_sheet,
+    }
+    others.pop(None, None)
+    for folder, draw in others.items():
+        draw(load(folder))
+    if others:
+        return
+    pipe = load(arguments.model)
     save("digits.png", [*real_rows(), *sampled_rows(pipe), *inpainted_rows(pipe)])
     save("guidance.png", guided_rows(pipe))
-    save("stills.png", still_rows(), columns=STILLS, scale=1)
+    save("stills.png", still_rows(load(embedded_model())), columns=STILLS, scale=1)
 
 
 Rows = list[tuple[str, np.ndarray]]
+
+
+def load(folder: Path) -> StarFlowPipeline:
+    pipe = StarFlowPipeline.from_pretrained(folder)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def sampler_sheet(pipe: StarFlowPipeline) -> None:
+    save("digits_samples.png", sampled_rows(pipe))
+
+
+def tempered_sheet(pipe: StarFlowPipeline) -> None:
+    rules = {"no guidance": DensityGuidance(0.0)} | {
+        f"w = 1, temperature {heat:g}": DensityGuidance(1.0, temperature=heat) for heat in HEATS
+    }
+    rows = [(name, made(pipe, [""] * 2 * COLUMNS, guidance=rule)) for name, rule in rules.items()]
+    save("unconditional.png", rows, columns=2 * COLUMNS, scale=3)
+
+
+def stills_sheet(pipe: StarFlowPipeline) -> None:
+    save("stills_alone.png", still_rows(pipe), columns=STILLS, scale=1)
 
 
 def save(name: str, rows: Rows, *, columns: int = COLUMNS, scale: int = SCALE) -> None:
@@ -61,7 +101,7 @@ def save(name: str, rows: Rows, *, columns: int = COLUMNS, scale: int = SCALE) -
     Image.fromarray(sheet).save(FOLDER / name)
 
 
-def made(pipe: StarFlowPipeline, labels: list[int], **options: object) -> np.ndarray:
+def made(pipe: StarFlowPipeline, labels: list[int] | list[str], **options: object) -> np.ndarray:
     told = {"labels": labels, "generator": Generator().manual_seed(0), "output_type": "np"}
     return from_unit(np.asarray(pipe(**told, **options).images))
 
@@ -98,10 +138,8 @@ def guided_rows(pipe: StarFlowPipeline) -> Rows:
     ]
 
 
-def still_rows() -> Rows:
-    """The embedded model's stills, a row for each shape."""
-    pipe = StarFlowPipeline.from_pretrained(embedded_model())
-    pipe.set_progress_bar_config(disable=True)
+def still_rows(pipe: StarFlowPipeline) -> Rows:
+    """Stills of captions, a row for each shape."""
     alone = TaskWeights(video=0, image=1, extend=0, last=0, v2v=0)
     settings = StreamSettings(two_objects=0.0, tasks=alone)
     stream, captions = SceneStream(7, settings, held_out=True), dict[str, list[str]]()

@@ -94,13 +94,20 @@ def choose_kappa(x0: Tensor, x1: Tensor, candidates: Sequence[float] | None = No
         candidates: values of kappa to choose from, at least three; `None`: `SHARES` of the median
             distance over sqrt(d).
     """
+    if x0.shape[1:] != x1.shape[1:]:
+        raise ValueError(
+            f"noise and data differ in shape: {tuple(x0.shape[1:])} and {tuple(x1.shape[1:])}"
+        )
     dimension = x0[0].numel()
     if candidates is None:
         median = torch.cdist(widen(x0).flatten(1), widen(x1).flatten(1)).median()
         candidates = [share * float(median) / math.sqrt(dimension) for share in SHARES]
-    kappas = tuple(sorted(candidates))
-    if len(kappas) < 3:
-        raise ValueError(f"an elbow needs at least three candidates, got {len(kappas)}")
+    kappas = tuple(sorted(set(candidates)))
+    if len(kappas) < 3 or not all(0 < kappa < math.inf for kappa in kappas):
+        raise ValueError(
+            "an elbow needs at least three different candidates, numbers above 0; got "
+            f"{list(candidates)}"
+        )
     variances = [tilt_variance(x0, x1, gibbs_scale(kappa, dimension)) for kappa in kappas]
     across, curve = torch.tensor(kappas), torch.tensor(variances)
     along = (across - across[0]) / (across[-1] - across[0])

@@ -61,6 +61,10 @@ class Adaptive:
     rtol: float = 1e-5
     atol: float = 1e-5
 
+    def __post_init__(self) -> None:
+        if not (self.rtol > 0 and self.atol > 0):
+            raise ValueError(f"rtol={self.rtol}, atol={self.atol}: give numbers above 0")
+
     def __call__(
         self, velocity: Velocity, x: Tensor, *, start: float = 0.0, stop: float = 1.0
     ) -> Integral:

@@ -70,6 +70,7 @@ class StarFlowVFlowMatchingPipeline(StarFlowVPipeline):
         tasks: list[str] | None = None,
         window_frames: int = 21,
         window_overlap: int = 16,
+        decoder_cleans: bool = False,
     ) -> None:
         super().__init__(
             flow,
@@ -89,6 +90,7 @@ class StarFlowVFlowMatchingPipeline(StarFlowVPipeline):
             tasks=tasks,
             window_frames=window_frames,
             window_overlap=window_overlap,
+            decoder_cleans=decoder_cleans,
         )
         self.register_to_config(num_inference_steps=num_inference_steps)
         self.integrator: Integrator = Euler(num_inference_steps)

@@ -17,7 +17,6 @@ from torch import Generator, Tensor
 from starflow_v.benchmark.stopwatch import Clock, Stopwatch, synchronize
 from starflow_v.data.pixels import to_clips
 from starflow_v.data.video_io import VideoWriter
-from starflow_v.denoiser import ScoreDenoiser
 from starflow_v.flow.guidance import DensityGuidance
 from starflow_v.flow.solver import Cost, Solver
 from starflow_v.flow.texts import Texts
@@ -179,7 +178,7 @@ def _finish(
 ) -> None:
     """From noisy latents to a file that is thrown away."""
     denoise = DenoiseStage(
-        pipe.denoiser or ScoreDenoiser(pipe.flow, pipe.config["noise_std"]),
+        pipe.cleaner,
         texts.text,
         window,
         later=restart,

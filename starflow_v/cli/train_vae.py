@@ -1,5 +1,6 @@
 """`starflow-v train-vae`: trains a codec, which turns frames into latents and back."""
 
+import math
 from typing import Annotated
 
 import typer
@@ -32,7 +33,7 @@ def train_vae(
 
 def noisy_decoder(std: float) -> list[str]:
     """The changes to a configuration that make it one of a decoder of noisy latents."""
-    if not std > 0:
+    if not 0 < std < math.inf:
         raise ValueError(f"--noisy {std} is no noise; expected a number above 0, such as 0.15")
     return [
         "freeze_encoder=true",

@@ -39,14 +39,14 @@ class LatentBatch:
     """(B,T,c,h,w), float32, as the flow sees the task."""
     captions: list[str]
     """One prompt for each sample, not yet wrapped."""
-    times: Tensor | None = None
+    places: Tensor | None = None
     """Index of each latent frame in its video, (T,), where some are left out."""
 
     def first_frames(self) -> LatentBatch:
         """Of joined clips the first latent frame of each, at the place that it has there."""
         length = self.latents.shape[1] // 2
-        times = torch.tensor([0, length])
-        return replace(self, latents=self.latents[:, times], times=times)
+        places = torch.tensor([0, length])
+        return replace(self, latents=self.latents[:, places], places=places)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,8 +149,15 @@ class LatentCache:
     def batch(self, step: int, numbers: Sequence[int]) -> LatentBatch:
         """Some samples of a step's batch; the whole step draws from one bucket, by weight."""
         rng = np.random.default_rng([self._seed, step])
-        bucket = list(self._buckets)[int(rng.choice(len(self._buckets), p=self._shares))]
-        samples = self._buckets[bucket]
+        return self._drawn(int(rng.choice(len(self._buckets), p=self._shares)), step, numbers)
+
+    def of_heaviest_bucket(self, numbers: Sequence[int]) -> LatentBatch:
+        """Some samples of the bucket that is drawn most often."""
+        return self._drawn(int(self._shares.argmax()), 0, numbers)
+
+    def _drawn(self, place: int, step: int, numbers: Sequence[int]) -> LatentBatch:
+        """Samples of one bucket."""
+        bucket, samples = list(self._buckets.items())[place]
         latents, captions = [], []
         for number in numbers:
             latent, caption = samples.draw(np.random.default_rng([self._seed, step, number]))

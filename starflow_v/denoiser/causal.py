@@ -19,7 +19,7 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from einops import rearrange
 from torch import Tensor, nn
 
-from starflow_v.flow.checks import check_text
+from starflow_v.flow.checks import check_text, check_times
 from starflow_v.flow.patches import Grid, patch_grid, patchify, unpatchify
 from starflow_v.nn.attention import FULL, Mask
 from starflow_v.nn.cache import AS_THEY_COME, RingCache
@@ -134,7 +134,8 @@ class CausalDenoiser(ModelMixin, ConfigMixin, PeftAdapterMixin):
         if words is not None:
             length = words.shape[1]
             hidden = torch.cat((words, hidden), dim=1)
-        times = torch.arange(frames, device=x.device) if times is None else times
+        check_times(times, frames)
+        times = torch.arange(frames) if times is None else times
         masks = self._masks(length, times, grid.tokens, x.device)
         table = self._rotary(grid, x.device, times, length)
         hidden = self.transformer(hidden, table, masks)[:, length:]

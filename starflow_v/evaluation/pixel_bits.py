@@ -63,6 +63,8 @@ def pixel_bits(
         draws: M, of u for each picture; the same seed is the same u for every model.
         generator: on the CPU.
     """
+    if draws < 1:
+        raise ValueError(f"draws={draws} is not valid: give 1 or more")
     if pictures.min() < 0 or pictures.max() >= levels or (pictures != pictures.round()).any():
         raise ValueError(f"the pictures are not whole numbers from 0 to {levels - 1}")
     dimensions = pictures[0].numel()

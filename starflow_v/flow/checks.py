@@ -31,3 +31,9 @@ def check_prefix(prefix: Tensor, noise: Tensor) -> None:
             f"a prefix of shape {tuple(prefix.shape)} does not fit noise of shape "
             f"{tuple(noise.shape)}: all but the number of frames must agree"
         )
+
+
+def check_times(times: Tensor | None, frames: int) -> None:
+    """Refuse indices of frames that are not one for each frame."""
+    if times is not None and tuple(times.shape) != (frames,):
+        raise ValueError(f"times has the shape {tuple(times.shape)}; expected ({frames},)")

@@ -21,7 +21,7 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor
 
 from starflow_v.flow.block import FlowBlock
-from starflow_v.flow.checks import check_prefix, check_text
+from starflow_v.flow.checks import check_prefix, check_text, check_times
 from starflow_v.flow.deep import DeepFlow
 from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.likelihood import token_log_prob
@@ -145,6 +145,7 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         """
         grid = self.grid(x)
         check_text(text, batch=x.shape[0], width=self.config["text_dim"])
+        check_times(times, x.shape[1])
         made: list[Tensor] = []
         u, local = self.shallow(self.to_tokens(x), grid, made)
         if window is None:

@@ -15,6 +15,7 @@ from starflow_v.denoiser import CausalDenoiser
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.flow.window import ContextWindow, Window
 from starflow_v.pipelines.lora import StarFlowVLoraLoaderMixin
+from starflow_v.pipelines.noise import NoiseMixin
 from starflow_v.pipelines.windows import goes_on, window_sizes
 from starflow_v.text import (
     Conditions,
@@ -45,7 +46,7 @@ class Defaults:
     guidance_scale: float
 
 
-class StarFlowVBasePipeline(DiffusionPipeline, StarFlowVLoraLoaderMixin):
+class StarFlowVBasePipeline(NoiseMixin, DiffusionPipeline, StarFlowVLoraLoaderMixin):
     """Components and conventions of every STARFlow-V pipeline.
 
     Args:
@@ -57,6 +58,8 @@ class StarFlowVBasePipeline(DiffusionPipeline, StarFlowVLoraLoaderMixin):
             whose prompts are the names of classes; `None`: prompts are given as embeddings.
         tokenizer: its tokenizer; `None` beside a `LabelEncoder`.
         noise_std: standard deviation of the noise in the latents that the flow models.
+        decoder_cleans: whether decoding takes that noise away by itself, without a denoiser: a VAE
+            that was trained with `train-vae --noisy`, or pixels, whose noise fills their bins.
         temporal_scale: factor of the latent frames after the first.
         frame_rate: frames per second of the training videos.
         num_frames: pixel frames of a clip, 1 + 4k.
@@ -101,8 +104,14 @@ class StarFlowVBasePipeline(DiffusionPipeline, StarFlowVLoraLoaderMixin):
         tasks: list[str] | None = None,
         window_frames: int = 21,
         window_overlap: int = 16,
+        decoder_cleans: bool = False,
     ) -> None:
         super().__init__()
+        if decoder_cleans and denoiser is not None:
+            raise ValueError(
+                "the decoder cleans, but there is a denoiser, too: give denoiser=None, or "
+                "decoder_cleans=False"
+            )
         told = list(conditions or [])
         unknown = sorted(set(told) - set(CONDITIONS))
         if unknown:
@@ -123,6 +132,7 @@ class StarFlowVBasePipeline(DiffusionPipeline, StarFlowVLoraLoaderMixin):
             tasks=["video", "image"] if tasks is None else list(tasks),
             window_frames=window_frames,
             window_overlap=window_overlap,
+            decoder_cleans=decoder_cleans,
         )
         self.video_processor = VideoProcessor(vae_scale_factor=1)
         self._guidance_scale = guidance_scale

@@ -15,7 +15,7 @@ import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from torch import Tensor, nn
 
-from starflow_v.denoiser import CausalDenoiser, ScoreDenoiser
+from starflow_v.denoiser import CausalDenoiser
 from starflow_v.flow.guidance import DensityGuidance
 from starflow_v.flow.solver import SequentialSolver, SlidingSolver, Solver
 from starflow_v.flow.starflow import StarFlowModel
@@ -253,7 +253,7 @@ class GeneratingPipeline(TellingPipeline):
             ),
             shallow=ShallowStage(self.flow, plan.solver),
             denoise=DenoiseStage(
-                self.denoiser or ScoreDenoiser(self.flow, self.config["noise_std"]),
+                self.cleaner,
                 texts.text,
                 window or (ContextWindow(total, 0) if plan.request.retold else None),
                 prefix=prefix,
@@ -276,7 +276,7 @@ class GeneratingPipeline(TellingPipeline):
         if clean.shape[1] == 0:
             return None
         eps = torch.cat(list(islice(noise, clean.shape[1])), dim=1)
-        return clean + self.config["noise_std"] * eps
+        return self.noised(clean, eps)
 
     def _noise(self, plan: Plan, frames: int, *, videos: int) -> Frames:
         """The noise of every frame, known or made; given or drawn."""

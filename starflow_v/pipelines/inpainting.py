@@ -12,7 +12,6 @@ from torch import Generator, Tensor
 
 from starflow_v.data.pixels import to_frames
 from starflow_v.data.video_io import fit
-from starflow_v.denoiser import ScoreDenoiser
 from starflow_v.pipelines.inversion import InvertiblePipeline
 from starflow_v.pipelines.known import Kept, put_back
 from starflow_v.pipelines.likelihood import plain_request
@@ -39,8 +38,9 @@ class InpaintingPipeline(InvertiblePipeline):
     ) -> tuple[Any, Chain]:
         """Videos of one frame, and the chains that made them. Arguments as `inpaint`.
 
-        A latent is hidden if the mask hides any of its pixels. Known latents are as noisy as the
-        flow models them; the known pixels themselves are put back in the end.
+        A latent is hidden if the mask hides any of its pixels; those beside it have still been
+        encoded with the whole picture. Known latents are as noisy as the flow models them; the
+        known pixels themselves are put back in the end.
         """
         (picture,) = read_pictures(image, name="image")
         size = picture.shape[:2]
@@ -63,7 +63,7 @@ class InpaintingPipeline(InvertiblePipeline):
         clip = fit(picture, height, width)[None]
         known = self.codec.encode(to_frames([clip]).to(self._execution_device))
         noise = torch.cat(list(self._noise(plan, 2, videos=images)), dim=1).to(known)
-        noisy = known + self.config["noise_std"] * noise[:, :1]
+        noisy = self.noised(known, noise[:, :1])
         hidden = self._hidden_latents(made).to(known.device)
         start = torch.where(hidden, self.flow.inverse(noise[:, 1:], text), noisy)
         chain = inpaint(
@@ -74,8 +74,7 @@ class InpaintingPipeline(InvertiblePipeline):
             step_size=step_size,
             generator=generator,
         )
-        denoiser = self.denoiser or ScoreDenoiser(self.flow, self.config["noise_std"])
-        clean = torch.cat(list(denoiser.denoise_frames(iter([chain.x]), text)), dim=1)
+        clean = torch.cat(list(self.cleaner.denoise_frames(iter([chain.x]), text)), dim=1)
         frames = put_back(Kept(clips=[clip], made=made[None]), self.codec.decode(clean))
         self.maybe_free_model_hooks()
         return self._to_output(frames, output_type), chain

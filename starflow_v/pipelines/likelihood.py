@@ -168,7 +168,7 @@ class ScoringPipeline(GeneratingPipeline):
         shape = self._latent_shape(plan.height, plan.width)
         for child in seed_children(generator, draws):
             eps = noise_frames([child], shape, frames=clean.shape[1], device=clean.device)
-            yield clean + self.config["noise_std"] * torch.cat(list(eps), dim=1)
+            yield self.noised(clean, torch.cat(list(eps), dim=1))
 
     def _to_noise(self, plan: Plan, x: Tensor, text: Tensor, again: Tensor) -> FlowOutput:
         """x (1, T, c, h, w) -> z under each of the texts (B, L, E), in the plan's window."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers.utils import BaseOutput
 from torch import Generator, Tensor
@@ -173,7 +174,10 @@ class StarFlowPipeline(InpaintingPipeline):
         if output_type == "latent":
             raise ValueError('output_type="latent" is not for inpainting: pixels are put back')
         if prompt is None:
-            (prompt,) = self._prompts_of(labels)
+            prompts = self._prompts_of(labels)
+            if len(prompts) > 1:
+                raise ValueError(f"{len(prompts)} labels for one image: give one, or a prompt")
+            (prompt,) = prompts
         elif labels is not None:
             raise ValueError("give either labels or a prompt, not both")
         frames, chain = self._inpaint(
@@ -206,7 +210,7 @@ class StarFlowPipeline(InpaintingPipeline):
                 f'give labels, of {", ".join(encoder.labels)}; labels="" is any of them'
             )
         given = "" if labels is None else labels
-        several = [given] if isinstance(given, int | str) else list(given)
+        several = [given] if isinstance(given, int | str | np.integer) else list(given)
         names = [*encoder.labels, ""]
         return [names[number] for number in encoder.numbers(several).tolist()]
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from starflow_v.denoiser import ScoreDenoiser
 from starflow_v.flow.guidance import DensityGuidance
 from starflow_v.flow.window import ContextWindow
 from starflow_v.nn.cache import AS_THEY_COME
@@ -218,9 +217,9 @@ class Planner:
     def _denoise(self) -> StageCost:
         """Noisy latents -> clean ones; a video longer than two windows is like one of two."""
         model = self.blueprint
-        denoiser = model.denoiser or ScoreDenoiser(model.flow, model.settings["noise_std"])
-        window = model.settings["window_frames"]
-        few = self._frames if model.denoiser is None else min(self._frames, 2 * window)
+        denoiser, window = model.cleaner, model.settings["window_frames"]
+        waits = denoiser.lookahead > self._frames
+        few = self._frames if waits else min(self._frames, 2 * window)
 
         def stage(trace: Trace, calls: list[tuple[Work, float]]) -> Frames:
             return DenoiseStage(denoiser, self._embeddings(), self._window)(self._latents(few))

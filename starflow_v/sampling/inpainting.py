@@ -72,8 +72,10 @@ def inpaint(
         step_size: e at first.
         generator: on the CPU.
     """
-    if steps < 2 or not step_size > 0:
-        raise ValueError(f"steps={steps}, step_size={step_size}: give at least 2, and above 0")
+    if steps < 2 or not 0 < step_size < math.inf:
+        raise ValueError(
+            f"steps={steps}, step_size={step_size}: give at least 2, and a number above 0"
+        )
     mask = hidden.expand_as(start).to(start)
     shape = (-1, *[1] * (start.ndim - 1))
     here = _look(log_density, start, mask)

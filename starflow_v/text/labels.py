@@ -42,10 +42,11 @@ class LabelEncoder(ModelMixin, ConfigMixin):
     def numbers(self, labels: Sequence[str | int]) -> Tensor:
         """Names or numbers of classes -> what `forward` takes, (B,); "" is the null label."""
         names = self.labels
-        known = {name: number for number, name in enumerate([*names, ""])}
-        found = [known.get(it) if isinstance(it, str) else it for it in labels]
+        known: dict[str | int, int] = {number: number for number in range(len(names))}
+        known |= {name: number for number, name in enumerate([*names, ""])}
+        found = [known.get(it) for it in labels]
         for label, number in zip(labels, found, strict=True):
-            if number is None or not 0 <= number <= len(names):
+            if number is None:
                 told = ", ".join(names) if names else "none: it is unconditional"
                 raise ValueError(f"the class {label!r} is not known; this model's are {told}")
         return torch.tensor(found, dtype=torch.long)

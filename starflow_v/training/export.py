@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from starflow_v.config import from_dictionary
 from starflow_v.training.engine.checkpoint import load_checkpoint
+from starflow_v.training.engine.recipe import Recipe
 from starflow_v.training.engine.trainer import Trainer
 from starflow_v.training.recipes import described_settings, recipe_of
+from starflow_v.training.resuming import resumed
 from starflow_v.training.vae.codec import CodecRecipe
 from starflow_v.training.vae.settings import CodecSettings
 
@@ -34,9 +37,13 @@ def export_checkpoint(checkpoint: Path, folder: Path) -> Path:
 
 
 def _trainer(description: Mapping[str, Any]) -> Trainer[Any]:
-    """The run that the checkpoint describes."""
+    """The run that the checkpoint describes, in this process alone."""
+    recipe: Recipe[Any]
     if "curriculum" in description:
         codec = from_dictionary(CodecSettings, description)
-        return Trainer(CodecRecipe(codec), codec.trainer, description=description)
-    settings = described_settings(description)
-    return Trainer(recipe_of(settings), settings.trainer, description=description)
+        settings, recipe = codec.trainer, CodecRecipe(resumed(codec))
+    else:
+        described = described_settings(description)
+        settings, recipe = described.trainer, recipe_of(resumed(described))
+    alone = replace(settings, shard=False, compile=False)
+    return Trainer(recipe, alone, description=description)

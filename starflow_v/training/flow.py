@@ -20,7 +20,6 @@ from starflow_v.data.latent_cache import LatentBatch
 from starflow_v.denoiser import CausalDenoiser
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
-from starflow_v.training.engine.recipe import Part
 from starflow_v.training.engine.state import module_state, restore_module
 from starflow_v.training.flow_report import measure_held_out
 from starflow_v.training.flow_settings import FlowSettings
@@ -38,8 +37,10 @@ from starflow_v.training.objectives import (
     score_target,
 )
 
+STILLS = 1
+"""Sets the draw of `edited_stills` apart from those that choose a step's samples."""
 FlowBatch = Mapping[str, Tensor]
-"""latents and eps (B,T,c,h,w), sigma (B,), the captions, see `flow_text`, and times (T,) where
+"""latents and eps (B,T,c,h,w), sigma (B,), the captions, see `flow_text`, and places (T,) where
 frames are left out."""
 
 
@@ -67,7 +68,7 @@ class FlowRecipe(LatentRecipe):
         if self.text.trained:
             optimizers["text_encoder"] = self._adamw(self.text_encoder, settings.lr)
         optimizers["denoiser"] = self._matrix_optimizer(self.denoiser, settings.denoiser_lr)
-        self.parts: Mapping[str, Part] = {
+        self.parts = {
             name: self._part(getattr(self, name), it, only_trained=settings.lora is not None)
             for name, it in optimizers.items()
         }
@@ -111,7 +112,7 @@ class FlowRecipe(LatentRecipe):
         """Of some batches of edits the first frames alone."""
         if batch.bucket.task != "v2v" or self.settings.edited_stills == 0:
             return batch
-        draw = np.random.default_rng([self.settings.trainer.seed, step]).random()
+        draw = np.random.default_rng([self.settings.trainer.seed, step, 0, STILLS]).random()
         return batch.first_frames() if draw < self.settings.edited_stills else batch
 
     def more(self, draws: Sequence[np.random.Generator], batch: LatentBatch) -> FlowBatch:
@@ -125,16 +126,16 @@ class FlowRecipe(LatentRecipe):
         backward: Callable[[Tensor], None],
     ) -> Mapping[str, Tensor]:
         """The flow's likelihood, then the denoiser on the gradient that it left in x."""
-        sigma, times = batch["sigma"], batch.get("times")
+        sigma, places = batch["sigma"], batch.get("places")
         text = self.text.embed(modules, batch)
         x = add_noise(batch["latents"], sigma, batch["eps"]).requires_grad_()
-        output = modules["flow"](x, text, return_between=True, times=times)
+        output = modules["flow"](x, text, return_between=True, times=places)
         nll = negative_log_likelihood(output.z, output.log_det)
         norm = latent_norm(output.between)
         weight = noise_weight(sigma) if self._told("noise_std") else torch.ones_like(sigma)
         gradient = self._backward_flow(x, (weight * nll).mean(), norm, backward)
         target = score_target(gradient * x.numel() / per_sample(weight, x), sigma)
-        prediction = modules["denoiser"](x.detach(), text.detach(), times=times)
+        prediction = modules["denoiser"](x.detach(), text.detach(), times=places)
         error = flow_score_matching(prediction, target)
         backward(error)
         return {
@@ -162,12 +163,11 @@ class FlowRecipe(LatentRecipe):
 
     def evaluate(self, step: int, folder: Path) -> Mapping[str, float]:
         """Held-out likelihood, and videos of captions never trained on, checked and drawn."""
-        numbers = list(range(self.settings.samples))
-        batch = self.prepare(self.held_out.batch(0, numbers), [[0, number] for number in numbers])
+        batch = self.held_out_batch(self.settings.samples)
         with torch.no_grad():
             text = self.text.embed({"text_encoder": self.text_encoder}, batch)
         measured = measure_held_out(self.flow, self.denoiser, text, batch)
-        return {**measured, **self.data.sample(self.pipeline(), len(numbers), folder)}
+        return {**measured, **self.sample(self.settings.samples, folder)}
 
     def export(self, folder: Path) -> None:
         """The pipeline, its big parts in half precision; or the adapters alone."""

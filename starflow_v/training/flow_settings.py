@@ -180,6 +180,11 @@ class FlowSettings(LatentSettings):
             raise ValueError("classes are for image models: set denoiser=null beside text.labels")
         if not 0 <= self.edited_stills <= 1:
             raise ValueError(f"edited_stills is a share of batches, got {self.edited_stills}")
+        if self.edited_stills and (self.denoiser is None or "v2v" not in self.data.wanted):
+            raise ValueError(
+                f"edited_stills={self.edited_stills} is for edits of videos: it needs v2v among "
+                "data.tasks, and a denoiser"
+            )
         if self.latent_norm < 0:
             raise ValueError(f"latent_norm={self.latent_norm} is not valid: give 0 or more")
         if self.lora is None:

@@ -14,20 +14,26 @@ from torch.optim import AdamW, Optimizer
 from starflow_v.data.latent_cache import LatentBatch, LatentCache
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
 from starflow_v.text import wrap_caption
-from starflow_v.training.data.flow_data import load_codec
+from starflow_v.training.data.flow_data import device_of, load_codec, on_device
 from starflow_v.training.data.sources import open_data
 from starflow_v.training.engine.muon import Muon
 from starflow_v.training.engine.recipe import Part, Share
 from starflow_v.training.flow_settings import LatentSettings
 from starflow_v.training.flow_text import FlowText, open_text
 
+NOISE = 2
+"""Sets the draws of noise and caption dropout apart from those that choose a step's samples and
+stills."""
 Batch = Mapping[str, Tensor]
-"""latents and eps (B,T,c,h,w), the captions (see `flow_text`), times (T,) where frames are left
+"""latents and eps (B,T,c,h,w), the captions (see `flow_text`), places (T,) where frames are left
 out, and what a recipe adds."""
 
 
 class LatentRecipe:
     """Captioned latents, ready to be learned. A subclass says what learns them."""
+
+    parts: Mapping[str, Part]
+    """What is trained; `flow` is the main network's name."""
 
     def __init__(self, settings: LatentSettings) -> None:
         torch.manual_seed(settings.trainer.seed)
@@ -66,7 +72,8 @@ class LatentRecipe:
         """Latents, noise and tokens; every draw is a function of (seed, step, number)."""
         for share in shares:
             numbers = list(share.samples)
-            seeds = [[self.settings.trainer.seed, share.step, number] for number in numbers]
+            seed = self.settings.trainer.seed
+            seeds = [[seed, share.step, number, NOISE] for number in numbers]
             batch = self.shown(self.cache.batch(share.step, numbers), share.step)
             yield self.prepare(batch, seeds)
 
@@ -87,14 +94,30 @@ class LatentRecipe:
             self.noise(latent.shape, Generator().manual_seed(int(rng.integers(2**63))))
             for latent, rng in zip(batch.latents, draws, strict=True)
         ]
-        times = {} if batch.times is None else {"times": batch.times}
+        places = {} if batch.places is None else {"places": batch.places}
         return {
             "latents": batch.latents,
             "eps": torch.stack(eps),
-            **times,
+            **places,
             **self.text.prepare(captions),
             **self.more(draws, batch),
         }
+
+    def held_out_batch(self, count: int) -> Batch:
+        """The first held-out samples, always the same, where the networks are."""
+        numbers = list(range(count))
+        batch = self.prepare(self.held_out.batch(0, numbers), [[0, number] for number in numbers])
+        return {name: it.to(self.device) for name, it in batch.items()}
+
+    def sample(self, count: int, folder: Path) -> Mapping[str, float]:
+        """Make samples with the networks as they are now, and measure them, see `FlowData`."""
+        with on_device(self.vae, self.device), on_device(self.text_encoder, self.device):
+            return self.data.sample(self.pipeline(), count, folder)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the trained networks are: the engine moves them."""
+        return device_of(self.parts["flow"].module)
 
     def noise(self, shape: torch.Size, generator: Generator) -> Tensor:
         """Noise of standard deviation 1 for one sample."""

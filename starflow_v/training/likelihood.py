@@ -21,7 +21,6 @@ from torch import Generator, Tensor, nn
 from starflow_v.data.latent_cache import LatentBatch
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
-from starflow_v.training.engine.recipe import Part
 from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.latent_recipe import Batch, LatentRecipe
 from starflow_v.training.objectives import (
@@ -51,9 +50,7 @@ class LikelihoodRecipe(LatentRecipe):
         optimizers = {"flow": self._matrix_optimizer(self.flow, settings.lr)}
         if self.text.trained:
             optimizers["text_encoder"] = self._adamw(self.text_encoder, settings.lr)
-        self.parts: Mapping[str, Part] = {
-            name: self._part(getattr(self, name), it) for name, it in optimizers.items()
-        }
+        self.parts = {name: self._part(getattr(self, name), it) for name, it in optimizers.items()}
 
     def noise(self, shape: torch.Size, generator: Generator) -> Tensor:
         """Gaussian, or uniform over (-√3, √3): both of standard deviation 1."""
@@ -83,14 +80,12 @@ class LikelihoodRecipe(LatentRecipe):
     @torch.no_grad()
     def evaluate(self, step: int, folder: Path) -> Mapping[str, float]:
         """Held-out likelihood in bits per latent dimension, and samples, drawn."""
-        numbers = list(range(max(self.settings.samples, self.settings.batch_size)))
-        batch = self.prepare(self.held_out.batch(0, numbers), [[0, number] for number in numbers])
+        batch = self.held_out_batch(max(self.settings.samples, self.settings.batch_size))
         text = self.text.embed({"text_encoder": self.text_encoder}, batch)
         x = add_noise(batch["latents"], batch["sigma"], batch["eps"])
         z, log_det = self.flow(x, text, return_dict=False)
         told = bits_per_dimension(negative_log_likelihood(z, log_det).mean())
-        sampled = self.data.sample(self.pipeline(), self.settings.samples, folder)
-        return {"bits_per_dim": float(told), **sampled}
+        return {"bits_per_dim": float(told), **self.sample(self.settings.samples, folder)}
 
     def pipeline(self) -> StarFlowVPipeline:
         """The parts as they are now, as a pipeline."""
@@ -100,6 +95,7 @@ class LikelihoodRecipe(LatentRecipe):
             self.vae,
             self.text_encoder,
             self.tokenizer,
+            decoder_cleans=self.settings.dequantize,
             **self.pipeline_settings(),
         )
         pipeline.set_progress_bar_config(disable=True)

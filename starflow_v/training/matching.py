@@ -18,12 +18,11 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from starflow_v.baselines.causal_velocity import CausalVelocityModel
-from starflow_v.baselines.couplings import Coupling, WeightedCoupling
+from starflow_v.baselines.couplings import Coupling, IndependentCoupling, WeightedCoupling
 from starflow_v.baselines.flow_matching import flow_matching_loss, interpolate, target_velocity
 from starflow_v.baselines.gibbs import choose_kappa, effective_sample_size
 from starflow_v.baselines.pipeline import StarFlowVFlowMatchingPipeline
 from starflow_v.data.latent_cache import LatentBatch
-from starflow_v.training.engine.recipe import Part
 from starflow_v.training.latent_recipe import Batch, LatentRecipe
 from starflow_v.training.matching_settings import MatchingSettings, make_coupling
 
@@ -46,9 +45,7 @@ class MatchingRecipe(LatentRecipe):
         optimizers = {"flow": self._matrix_optimizer(self.flow, settings.lr)}
         if self.text.trained:
             optimizers["text_encoder"] = self._adamw(self.text_encoder, settings.lr)
-        self.parts: Mapping[str, Part] = {
-            name: self._part(getattr(self, name), it) for name, it in optimizers.items()
-        }
+        self.parts = {name: self._part(getattr(self, name), it) for name, it in optimizers.items()}
 
     @cached_property
     def coupling(self) -> Coupling:
@@ -57,9 +54,10 @@ class MatchingRecipe(LatentRecipe):
         kappa = settings.kappa
         if kappa is None and settings.coupling == "weighted":
             numbers = list(range(KAPPA_CLIPS))
-            batch = self.prepare(self.cache.batch(0, numbers), [[0, number] for number in numbers])
+            drawn = self.cache.of_heaviest_bucket(numbers)
+            batch = self.prepare(drawn, [[0, number] for number in numbers])
             kappa = choose_kappa(_frames(batch["eps"]), _frames(batch["latents"])).kappa
-        return make_coupling(settings, kappa or 1.0)
+        return make_coupling(settings, 1.0 if kappa is None else kappa)
 
     def more(self, draws: Sequence[np.random.Generator], batch: LatentBatch) -> Batch:
         """The time of each frame, (B, T), uniform."""
@@ -81,15 +79,15 @@ class MatchingRecipe(LatentRecipe):
 
     @torch.no_grad()
     def evaluate(self, step: int, folder: Path) -> Mapping[str, float]:
-        """Held-out loss, and videos of captions never trained on, checked and drawn."""
-        numbers = list(range(self.settings.samples))
-        batch = self.prepare(self.held_out.batch(0, numbers), [[0, number] for number in numbers])
+        """Held-out loss, the same for all couplings (I-CFM's), and videos of captions never trained
+        on, checked and drawn."""
+        batch = self.held_out_batch(self.settings.samples)
         text = self.text.embed({"text_encoder": self.text_encoder}, batch)
-        loss, _ = self._loss(self.flow, batch, text, self.coupling)
+        loss, _ = self._loss(self.flow, batch, text, IndependentCoupling())
         measured = {"held_out_loss": float(loss)}
         if isinstance(self.coupling, WeightedCoupling):
             measured["kappa"] = self.coupling.kappa
-        return {**measured, **self.data.sample(self.pipeline(), len(numbers), folder)}
+        return {**measured, **self.sample(self.settings.samples, folder)}
 
     def pipeline(self) -> StarFlowVFlowMatchingPipeline:
         """The parts as they are now, as a pipeline."""

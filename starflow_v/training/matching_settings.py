@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from starflow_v.baselines.couplings import (
@@ -39,7 +40,8 @@ class MatchingSettings(LatentSettings):
     """Which noise goes with which frame: independent (I-CFM), optimal_transport (OT-CFM) or
     weighted (W-CFM)."""
     kappa: float | None = None
-    """Scale of the weights, eps = kappa·sqrt(d); None: the elbow for the latents of the run."""
+    """Scale of the weights, eps = kappa·sqrt(d); None: the elbow for the latents of the task that
+    is drawn most often."""
     velocity: VelocityShape = field(default_factory=VelocityShape)
     num_inference_steps: int = 20
     """Euler steps a frame, by default, of the exported pipeline."""
@@ -58,6 +60,8 @@ class MatchingSettings(LatentSettings):
             )
         if self.kappa is not None and self.coupling != "weighted":
             raise ValueError(f"kappa={self.kappa} is for coupling=weighted, not {self.coupling}")
+        if self.kappa is not None and not 0 < self.kappa < math.inf:
+            raise ValueError(f"kappa={self.kappa} is not valid: give a number above 0, or null")
         if self.noise_std != 0:
             raise ValueError(
                 f"noise_std={self.noise_std}, but flow matching learns clean latents: set it to 0"

@@ -13,6 +13,7 @@ from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.likelihood import LikelihoodRecipe
 from starflow_v.training.matching import MatchingRecipe
 from starflow_v.training.matching_settings import OBJECTIVE, MatchingSettings
+from starflow_v.training.resuming import resumed_if_begun
 
 LIKELIHOOD = "likelihood"
 SETTINGS: dict[str, type[FlowSettings | MatchingSettings]] = {
@@ -28,7 +29,7 @@ def train_model(config: str | Path, overrides: Sequence[str] = ()) -> Path | Non
     its end.
     """
     settings = load_settings(config, overrides)
-    recipe = recipe_of(settings)
+    recipe = recipe_of(resumed_if_begun(settings))
     recipe.prepare_data()
     trainer: Trainer[Any] = Trainer(recipe, settings.trainer, description=to_dictionary(settings))
     if trainer.run() < settings.trainer.steps:

@@ -46,6 +46,10 @@ class PixelCodec(ModelMixin, ConfigMixin):
         """Standard deviation of noise that is uniform over a bin, in units of the latents."""
         return 1 / (self.config["levels"] * math.sqrt(3))
 
+    def within_bins(self, eps: Tensor) -> Tensor:
+        """Standard normal numbers -> noise that is uniform over a bin, of the same shape."""
+        return torch.erf(eps / math.sqrt(2)) / self.config["levels"]
+
     def quantize(self, frames: Tensor) -> Tensor:
         """The nearest of the K levels, both in [-1,1]."""
         last = self.config["levels"] - 1

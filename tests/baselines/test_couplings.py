@@ -1,5 +1,6 @@
 """Couplings keep their marginals, weights are stable, and what the paper says of their plan."""
 
+import math
 from itertools import permutations
 
 import numpy as np
@@ -171,8 +172,13 @@ def test_kappa_lies_where_the_tilt_begins_and_follows_the_units() -> None:
     assert 0.02 < chosen < 1.5 < choice.variances[0]
     assert choose_kappa(10 * x0, 10 * x1).kappa == pytest.approx(10 * choice.kappa, rel=1e-4)
     assert choose_kappa(x0, x1, [3.0, 0.5, 1.0]).kappa in (0.5, 1.0, 3.0)
-    with pytest.raises(ValueError, match="three candidates"):
+    with pytest.raises(ValueError, match="at least three different candidates"):
         choose_kappa(x0, x1, [1.0, 2.0])
+    for candidates in ([1.0, 1.0, 1.0], [0.5, 1.0, math.inf], [0.0, 0.5, 1.0]):
+        with pytest.raises(ValueError, match="three different candidates"):
+            choose_kappa(x0, x1, candidates)
+    with pytest.raises(ValueError, match="differ in shape"):
+        choose_kappa(x0, torch.cat((x1, x1), dim=1))
 
 
 @pytest.mark.parametrize("sampler", [standard_normal, eight_gaussians, two_moons])

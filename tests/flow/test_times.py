@@ -28,6 +28,11 @@ def test_without_text_only_distances_in_time_count(make_flow: Any) -> None:
     assert (apart[:, 1] - next_to[:, 1]).abs().max() > 1e-3
 
 
+def test_a_time_is_wanted_for_each_frame(case: SimpleNamespace) -> None:
+    with pytest.raises(ValueError, match=r"times has the shape \(2,\); expected \(3,\)"):
+        case.flow(case.x, case.text, times=torch.arange(2))
+
+
 def test_a_window_has_no_gaps(case: SimpleNamespace) -> None:
     with pytest.raises(ValueError, match="not both"):
         case.flow(case.x, case.text, times=torch.arange(3), window=ContextWindow(2, 1))

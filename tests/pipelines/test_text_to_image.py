@@ -14,10 +14,12 @@ from starflow_v import (
     LabelEncoder,
     LinearGuidance,
     PixelCodec,
+    ScoreDenoiser,
     StarFlowModel,
     StarFlowPipeline,
     StarFlowVPipeline,
 )
+from starflow_v.denoiser import AsTheyAre
 from tests.pipelines.conftest import scatter
 
 LABELS = ["cat", "dog"]
@@ -141,6 +143,35 @@ def test_what_is_asked_wrongly_is_refused(classes, pipe) -> None:
         classes("cat", labels=0)
     with pytest.raises(ValueError, match="reads text"):
         StarFlowPipeline(**pipe.components, **settings_of(pipe))(labels=0)
+
+
+def test_a_decoder_that_cleans_is_handed_what_the_flow_makes(classes, tmp_path: Path) -> None:
+    classes.save_pretrained(tmp_path)
+    cleaning = StarFlowPipeline.from_pretrained(tmp_path, decoder_cleans=True)
+    cleaning.save_pretrained(tmp_path / "again")
+    again = StarFlowPipeline.from_pretrained(tmp_path / "again")
+    assert isinstance(classes.cleaner, ScoreDenoiser)
+    for pipe in (cleaning, again):
+        pipe.set_progress_bar_config(disable=True)
+        assert pipe.cleaner == AsTheyAre()
+        noise = torch.randn(1, 1, 8, 8, generator=seeded())
+        made = pipe(labels=1, latents=noise, output_type="latent", guidance_scale=0).images
+        text, _ = pipe.encode_prompt(["dog"], do_classifier_free_guidance=False)
+        assert_close(made, pipe.flow.inverse(noise[:, None], text)[:, 0], atol=1e-5, rtol=1e-5)
+
+
+def test_noise_of_filled_bins_stays_within_them(classes) -> None:
+    """Known pixels were given Gaussian noise, a twelfth of which leaves the bin."""
+    filled = StarFlowPipeline(**classes.components, decoder_cleans=True)
+    noisy = filled.noised(torch.zeros(100_000), torch.randn(100_000))
+    assert noisy.abs().max() <= 1 / 17
+    assert_close(noisy.std().item(), classes.vae.bin_std, atol=1e-3, rtol=0)
+
+
+def test_two_that_clean_are_one_too_many(pipe) -> None:
+    parts = pipe.components
+    with pytest.raises(ValueError, match="the decoder cleans, but there is a denoiser"):
+        type(pipe)(**parts | {"denoiser": object()}, decoder_cleans=True)
 
 
 def test_a_saved_folder_makes_the_same_image(classes, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def test_names_numbers_and_nothing() -> None:
     assert not torch.equal(embeddings[0], embeddings[1])
 
 
-@pytest.mark.parametrize("label", ["bird", 3, -1])
+@pytest.mark.parametrize("label", ["bird", 2, 3, -1, 0.5])
 def test_other_classes_are_refused(label) -> None:
     with pytest.raises(ValueError, match="cat, dog"):
         LabelEncoder(["cat", "dog"]).numbers([label])

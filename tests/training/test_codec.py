@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,13 @@ from starflow_v.config import load_config
 from starflow_v.data.scenes import SceneStream
 from starflow_v.training.engine.recipe import Share
 from starflow_v.training.export import export_checkpoint
-from starflow_v.training.vae.autoencoder import Autoencoder, AutoencoderSettings, latent_statistics
+from starflow_v.training.vae import autoencoder
+from starflow_v.training.vae.autoencoder import (
+    Autoencoder,
+    AutoencoderSettings,
+    LatentStatistics,
+    latent_statistics,
+)
 from starflow_v.training.vae.clips import HARD_SHAPES, held_out_clips, sample_hard
 from starflow_v.training.vae.codec import CodecRecipe, train_codec
 from starflow_v.training.vae.reconstruction import (
@@ -75,6 +82,26 @@ def test_noise_is_relative_to_the_latents_spread() -> None:
         _, latents = Autoencoder(vae)(frames, noise)
     spread = latents.std((0, 1, 3, 4), keepdim=True)
     torch.testing.assert_close(torch.cat(seen, 2).transpose(1, 2), latents + spread * noise)
+
+
+@torch.no_grad()
+def test_a_decoder_learns_the_noise_that_a_flow_will_hand_it() -> None:
+    """The noise was that of raw latents, the same for first and later frames, which differ."""
+    torch.manual_seed(0)
+    vae = AutoencoderSettings(channels=6, base_dim=8).build()
+    statistics = LatentStatistics(mean=[0.3] * 6, std=[0.5] * 6, temporal_scale=0.7)
+    vae.register_to_config(latents_mean=statistics.mean, latents_std=statistics.std)
+    frames, noise = torch.rand(2, 9, 3, 32, 32), 0.15 * torch.randn(2, 3, 6, 2, 2)
+    reconstruction, _ = Autoencoder(vae, statistics)(frames, noise)
+    codec = codec_for(vae, temporal_scale=statistics.temporal_scale)
+    expected = codec.decode(codec.encode(frames) + noise)
+    torch.testing.assert_close(reconstruction.clamp(-1, 1), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_vae_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"_class_name": "AutoencoderKL"}')
+    with pytest.raises(ValueError, match="holds AutoencoderKL: train-vae goes on with"):
+        CodecRecipe(tiny_settings(tmp_path, f"initialize={tmp_path}"))
 
 
 def test_detail_is_where_colours_change() -> None:
@@ -143,7 +170,7 @@ def test_trains_exports_and_resumes(tmp_path: Path) -> None:
 
 
 def test_export_needs_a_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is no checkpoint"):
+    with pytest.raises(ValueError, match="is no whole checkpoint"):
         export_checkpoint(tmp_path / "nothing", tmp_path / "vae")
 
 
@@ -177,6 +204,19 @@ def test_statistics_make_latents_standard(tmp_path: Path) -> None:
         torch.testing.assert_close(part.std(), torch.tensor(1.0), rtol=1e-3, atol=0)
 
 
+def test_statistics_are_measured_where_the_vae_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On an accelerator the engine moves the VAE there; clips are made on the CPU."""
+    vae, seen = AutoencoderSettings(channels=6, base_dim=8).build().to("meta"), []
+
+    def encode(_: object, pixels: torch.Tensor, *, piece: int) -> torch.Tensor:
+        seen.append(pixels.device.type)
+        return torch.randn(2, 12, 3, 2, 2)
+
+    monkeypatch.setattr(autoencoder, "encode_moments", encode)
+    latent_statistics(vae, [torch.zeros(2, 9, 3, 32, 32)])
+    assert seen == ["meta"]
+
+
 def test_bad_settings(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="export_dtype"):
         tiny_settings(tmp_path, "export_dtype=int8")
@@ -187,7 +227,8 @@ def test_bad_settings(tmp_path: Path) -> None:
 def test_a_decoder_of_noisy_latents_has_one_level_and_keeps_its_encoder(tmp_path: Path) -> None:
     vae = AutoencoderSettings(channels=6, base_dim=8).build()
     vae.save_pretrained(tmp_path / "start")
-    (tmp_path / "start" / "statistics.json").write_text('{"temporal_scale": 1.0}')
+    statistics = LatentStatistics(mean=[0.0] * 6, std=[1.0] * 6, temporal_scale=1.0)
+    (tmp_path / "start" / "statistics.json").write_text(json.dumps(asdict(statistics)))
     noisy = [f"initialize={tmp_path / 'start'}", *noisy_decoder(0.5)]
     recipe = CodecRecipe(tiny_settings(tmp_path / "run", *noisy))
     batch = next(recipe.batches([Share(step=0, samples=range(4))]))

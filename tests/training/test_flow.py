@@ -253,10 +253,29 @@ def test_edits_are_learned_from_first_frames_where_they_stand(config):
     recipe = FlowRecipe(load_config(FlowSettings, config, [*changes, "edited_stills=1"]))
     batch = first_batch(recipe)
     assert_close(batch["latents"], whole["latents"][:, [0, 2]])
-    assert batch["times"].tolist() == [0, 2]
-    assert "times" not in whole
+    assert batch["places"].tolist() == [0, 2]
+    assert "places" not in whole
     modules = {name: part.module for name, part in recipe.parts.items()}
     told = recipe.backward(modules, batch, lambda loss: loss.backward())
     assert torch.isfinite(told["nll"])
-    with pytest.raises(ValueError, match="share"):
-        load_config(FlowSettings, config, ["edited_stills=2"])
+
+
+def test_the_share_of_stills_holds_among_several_tasks(config):
+    """The draw once was the one that had chosen the task: two thirds became a third."""
+    changes = [
+        "data.tasks={video: 0.5, v2v: 0.5}",
+        "data.clips={video: 256, v2v: 256}",
+        f"data.cache={config.parent}/edits",
+        "edited_stills=0.65",
+    ]
+    recipe = FlowRecipe(load_config(FlowSettings, config, changes))
+    batches = [recipe.shown(recipe.cache.batch(step, [0]), step) for step in range(400)]
+    edits = [batch for batch in batches if batch.bucket.task == "v2v"]
+    stills = sum(batch.places is not None for batch in edits)
+    assert abs(stills / len(edits) - 0.65) < 0.1
+
+
+@pytest.mark.parametrize("change", ["edited_stills=2", "edited_stills=0.5"])
+def test_edited_stills_are_a_share_of_edits(config, change):
+    with pytest.raises(ValueError, match="edited_stills"):
+        load_config(FlowSettings, config, [change])

@@ -158,3 +158,10 @@ def test_the_objective_chooses_the_settings(config: Path, tmp_path: Path) -> Non
 def test_what_does_not_fit_is_refused(config: Path, change: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_settings(config, [change])
+
+
+@pytest.mark.parametrize("kappa", ["0", "-1", ".nan", ".inf"])
+def test_a_scale_of_weights_is_a_number_above_0(config: Path, kappa: str) -> None:
+    """Zero once was taken for one."""
+    with pytest.raises(ValueError, match="give a number above 0"):
+        load_settings(config, ["coupling=weighted", f"kappa={kappa}"])

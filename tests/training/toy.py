@@ -21,6 +21,7 @@ class ToyRecipe:
     def __init__(self, *, poison: range = range(0), batch_size: int = 8) -> None:
         torch.manual_seed(0)
         teacher = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.1), nn.Tanh(), nn.Linear(4, 1))
+        teacher.eval()  # as pretrained networks come
         pupil = nn.Linear(3, 3)
         self.parts: Mapping[str, Part] = {
             "teacher": Part(

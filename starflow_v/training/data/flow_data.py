@@ -173,8 +173,22 @@ def on_accelerator(module: nn.Module) -> Iterator[None]:
     if accelerator is None:
         yield
         return
-    module.to(torch.device(accelerator.type, int(os.environ.get("LOCAL_RANK", 0))))
+    place = torch.device(accelerator.type, int(os.environ.get("LOCAL_RANK", 0)))
+    with on_device(module, place):
+        yield
+
+
+@contextmanager
+def on_device(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Bring a module to a device, and back to its own."""
+    own = device_of(module)
+    module.to(device)
     try:
         yield
     finally:
-        module.to("cpu")
+        module.to(own)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's parameters are."""
+    return next(module.parameters()).device

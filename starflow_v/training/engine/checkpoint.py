@@ -11,7 +11,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,19 +70,41 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint's folder."""
-    try:
-        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{path} is no checkpoint: its state.json cannot be read ({error})"
-        ) from error
+    """Read a checkpoint's folder.
+
+    Raises:
+        ValueError: if it is none, of another format or damaged; told with the file, and with the
+            checkpoint before it.
+    """
+    with _told_if_unreadable(path / "state.json"):
+        state = dict(json.loads((path / "state.json").read_text(encoding="utf-8")))
     if state.get("format") != FORMAT:
         raise ValueError(
             f"{path} has the checkpoint format {state.get('format')}, expected {FORMAT}"
         )
-    tensors = {file: load_file(path / f"{file}.safetensors") for file in state["files"]}
-    return Checkpoint(step=state["step"], tensors=tensors, state=state["state"])
+    with _told_if_unreadable(path / "state.json"):
+        files, step, rest = state["files"], int(state["step"]), state["state"]
+    tensors: dict[str, dict[str, Tensor]] = {}
+    for name in files:
+        file = path / f"{name}.safetensors"
+        with _told_if_unreadable(file):
+            tensors[name] = load_file(file)
+    return Checkpoint(step=step, tensors=tensors, state=rest)
+
+
+@contextmanager
+def _told_if_unreadable(file: Path) -> Iterator[None]:
+    """What fails in here is a `ValueError` that names the file, and where to go on instead."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        path = file.parent
+        found = list_checkpoints(path.parent)
+        before = found[: found.index(path)][-1:] if path in found else []
+        advice = "".join(f"; move it away to go on from {it}, the one before" for it in before)
+        raise ValueError(
+            f"{path} is no whole checkpoint: its {file.name} cannot be read ({error!r}){advice}"
+        ) from error
 
 
 def _write(checkpoint: Checkpoint, folder: Path) -> None:

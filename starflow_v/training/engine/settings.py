@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,11 @@ class TrainerSettings:
     """Also write TensorBoard files."""
     wandb: str | None = None
     """Also log to this project of Weights & Biases (the extra `wandb`)."""
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints are."""
+        return Path(self.folder) / "checkpoints"
 
     def __post_init__(self) -> None:
         counts = (

@@ -8,7 +8,10 @@ saved and cut up again when loaded.
 
 from __future__ import annotations
 
+import copy
+from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,8 +56,10 @@ def optimizer_state(optimizer: Optimizer, module: nn.Module) -> dict[str, Tensor
 
 
 def restore_optimizer(optimizer: Optimizer, module: nn.Module, saved: Mapping[str, Tensor]) -> None:
-    """Give the optimizer its saved tensors; parameters it had none for start afresh."""
+    """Give the optimizer its saved tensors; parameters it had none for start afresh. Tensors of
+    another kind of optimizer are refused."""
     parameters = dict(module.named_parameters())
+    _check_slots(optimizer, parameters, saved)
     optimizer.state.clear()
     for key, value in saved.items():
         name, _, slot = key.rpartition(SEPARATOR)
@@ -65,6 +70,39 @@ def restore_optimizer(optimizer: Optimizer, module: nn.Module, saved: Mapping[st
             value.shape == parameter.shape and slot != "step"
         )  # optimizers keep step counts on the CPU
         optimizer.state[parameter][slot] = (like(value, parameter) if fits else value).clone()
+
+
+def _check_slots(
+    optimizer: Optimizer, parameters: Mapping[str, Tensor], saved: Mapping[str, Tensor]
+) -> None:
+    """A `ValueError` if an optimizer of this kind does not remember what is saved."""
+    held: dict[str, set[str]] = {}
+    for key in saved:
+        name, _, slot = key.rpartition(SEPARATOR)
+        held.setdefault(name, set()).add(slot)
+    for group in optimizer.param_groups:
+        slots = _slots(optimizer, group)
+        trained = {id(parameter) for parameter in group["params"]}
+        for name, parameter in parameters.items():
+            if id(parameter) in trained and held.get(name, slots) != slots:
+                raise ValueError(
+                    f"the checkpoint was trained by another optimizer: of {name!r} it has "
+                    f"{', '.join(sorted(held[name]))}, and this run's {type(optimizer).__name__} "
+                    f"needs {', '.join(sorted(slots))}: keep muon_lr as it was, or choose another "
+                    "folder"
+                )
+
+
+def _slots(optimizer: Optimizer, group: Mapping[str, Any]) -> set[str]:
+    """Names of what an optimizer remembers of a parameter in this group, found by one step of a
+    copy on a small matrix."""
+    matrix = nn.Parameter(torch.zeros(2, 2))
+    matrix.grad = torch.zeros(2, 2)
+    trial = copy.copy(optimizer)
+    trial.state = defaultdict(dict)
+    trial.param_groups = [{**group, "params": [matrix]}]
+    trial.step()
+    return set(trial.state[matrix])
 
 
 def whole(value: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ batch.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,7 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from starflow_v.training.engine.checkpoint import (
+    PARTIAL,
     Checkpoint,
     list_checkpoints,
     load_checkpoint,
@@ -85,7 +87,7 @@ class Trainer(Generic[Batch]):
         self._stop = False
 
     def _prepare(self, part: Part) -> PreparedPart:
-        trained = part.module
+        trained = part.module.train()  # pretrained networks come in evaluation mode
         if self.settings.shard:
             trained = shard(part.module, part.optimizer, self._mesh())
         wrapped = self.accelerator.prepare_model(trained, evaluation_mode=self.settings.shard)
@@ -109,16 +111,12 @@ class Trainer(Generic[Batch]):
             )
         return init_device_mesh(self.accelerator.device.type, (self.accelerator.num_processes,))
 
-    @property
-    def checkpoints(self) -> Path:
-        """Where checkpoints are."""
-        return self.folder / "checkpoints"
-
     def run(self) -> int:
         """Train, resuming from the newest checkpoint; returns the steps done. Saves before it
-        stops."""
+        stops, and before the last evaluation, which is made up for where it failed."""
         keep_freed_memory()
         self.resume()
+        unmeasured = self.step == self.settings.steps and not self._samples.is_dir()
         main = self.accelerator.is_main_process
         journal = Journal(
             self.folder,
@@ -133,14 +131,16 @@ class Trainer(Generic[Batch]):
             batches = self.recipe.batches(self._shares())
             while self.step < self.settings.steps and not self._must_stop(started):
                 self._one_step(batches, journal)
-                if self.step % self.settings.save_every == 0:
+                last = self.step == self.settings.steps
+                if last or self.step % self.settings.save_every == 0:
                     self.save()
                     saved = self.step
-                due = self.step % self.settings.evaluate_every == 0
-                if due or self.step == self.settings.steps:
+                if last or self.step % self.settings.evaluate_every == 0:
                     self.evaluate(journal)
             if saved != self.step:
                 self.save()
+            if unmeasured:
+                self.evaluate(journal)
         return self.step
 
     def _one_step(self, batches: Iterator[Batch], journal: Journal) -> None:
@@ -212,7 +212,7 @@ class Trainer(Generic[Batch]):
         for name, part in self.parts.items():
             if part.guard.in_a_row < self.settings.max_not_finite:
                 continue
-            good = list_checkpoints(self.checkpoints)
+            good = list_checkpoints(self.settings.checkpoints)
             raise TrainingFailedError(
                 f"the last {part.guard.in_a_row} gradients of {name!r} were not finite (step "
                 f"{self.step}); the last good checkpoint is {good[-1] if good else 'none'}. "
@@ -220,14 +220,23 @@ class Trainer(Generic[Batch]):
             )
 
     def evaluate(self, journal: Journal) -> None:
-        """Let the recipe measure and sample with the averaged weights, on the first process."""
+        """Let the recipe measure and sample with the averaged weights, on the first process. The
+        folder of samples takes its name when all is done."""
+        self.accelerator.wait_for_everyone()
         with self.averaged():
             if self.accelerator.is_main_process:
-                folder = self.folder / "samples" / f"step-{self.step:08d}"
+                folder = self._samples.with_name(f"{PARTIAL}{self._samples.name}")
                 folder.mkdir(parents=True, exist_ok=True)
                 measured = self.recipe.evaluate(self.step, folder)
                 journal.record(self.step, measured, event="evaluation")
+                shutil.rmtree(self._samples, ignore_errors=True)
+                folder.rename(self._samples)
         self.accelerator.wait_for_everyone()
+
+    @property
+    def _samples(self) -> Path:
+        """Where the samples of this step are, once it is evaluated."""
+        return self.folder / "samples" / f"step-{self.step:08d}"
 
     def export(self, folder: Path) -> None:
         """Write the finished model with its averaged weights."""
@@ -261,12 +270,12 @@ class Trainer(Generic[Batch]):
         }
         if self.accelerator.is_main_process:
             checkpoint = Checkpoint(step=self.step, tensors=tensors, state=state)
-            save_checkpoint(checkpoint, self.checkpoints, keep=self.settings.keep)
+            save_checkpoint(checkpoint, self.settings.checkpoints, keep=self.settings.keep)
         self.accelerator.wait_for_everyone()
 
     def resume(self) -> bool:
         """Go on from the newest checkpoint in the run's folder, if there is one."""
-        found = list_checkpoints(self.checkpoints)
+        found = list_checkpoints(self.settings.checkpoints)
         if not found:
             return False
         self.restore(load_checkpoint(found[-1]))

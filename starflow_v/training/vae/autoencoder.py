@@ -69,31 +69,46 @@ class AutoencoderSettings:
 
 
 class Autoencoder(nn.Module):
-    """Frames there and back in one call, as the trainer needs it."""
+    """Frames there and back in one call, as the trainer needs it.
 
-    def __init__(self, vae: AutoencoderKLWan) -> None:
+    Args:
+        vae: the VAE.
+        statistics: of its latents, if they are settled: noise is then as large as a flow's is.
+    """
+
+    def __init__(self, vae: AutoencoderKLWan, statistics: LatentStatistics | None = None) -> None:
         super().__init__()
         self.vae = vae
+        self._statistics = statistics
 
     def forward(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Frames (B,F,3,H,W), noise (B,T,c,h,w) -> reconstruction like frames, raw latents like
         noise.
 
-        The decoder sees latents + spread · noise, the spread being each channel's standard
-        deviation in this batch: nearby latents then mean similar clips, and no growth of the
-        latents can escape the noise.
+        The decoder sees latents + spread · noise: nearby latents then mean similar clips. While
+        the encoder learns, the spread is each channel's standard deviation in this batch, so that
+        no growth of the latents can escape the noise.
         """
         pixels = rearrange(frames, "b f c h w -> b c f h w")
         latents = encode_moments(self.vae, pixels, piece=frames.shape[1]).float()[
             :, : noise.shape[2]
         ]
-        spread = latents.detach().std((0, 2, 3, 4), keepdim=True)
+        spread = self._spread(latents.detach())
         noisy = latents + spread * rearrange(noise, "b t c h w -> b c t h w")
         decoded = decode_latents(self.vae, noisy, piece=noise.shape[1])
         return (
             rearrange(decoded, "b c f h w -> b f c h w"),
             rearrange(latents, "b c t h w -> b t c h w"),
         )
+
+    def _spread(self, latents: Tensor) -> Tensor:
+        """What a standard deviation is in raw latents (B,c,T,h,w), a shape that broadcasts to them:
+        by the statistics, what is 1 in normalised ones, see `vae.codec`."""
+        if self._statistics is None:
+            return latents.std((0, 2, 3, 4), keepdim=True)
+        scale = latents.new_full((latents.shape[2], 1, 1), self._statistics.temporal_scale)
+        scale[0] = 1.0
+        return latents.new_tensor(self._statistics.std)[:, None, None, None] / scale
 
 
 def use_channels_last(module: nn.Module) -> None:
@@ -131,12 +146,11 @@ class LatentStatistics:
 
 @torch.no_grad()
 def latent_statistics(vae: AutoencoderKLWan, clips: Iterable[Tensor]) -> LatentStatistics:
-    """Statistics over clips (B,F,3,H,W) of more than one frame."""
-    modes = []
+    """Statistics over clips (B,F,3,H,W) of more than one frame, which may be on another device."""
+    modes, device = [], next(vae.parameters()).device
     for frames in clips:
-        moments = encode_moments(
-            vae, rearrange(frames, "b f c h w -> b c f h w"), piece=frames.shape[1]
-        )
+        pixels = rearrange(frames.to(device), "b f c h w -> b c f h w")
+        moments = encode_moments(vae, pixels, piece=frames.shape[1])
         modes.append(moments.float().chunk(2, dim=1)[0])
     latents = torch.cat(modes)
     mean, std = latents.mean((0, 2, 3, 4)), latents.std((0, 2, 3, 4))

@@ -7,6 +7,7 @@ sources of edits (outlined, blurred, masked), because the codec has to encode th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from starflow_v.training.engine.muon import Muon
 from starflow_v.training.engine.recipe import Part, Share
 from starflow_v.training.engine.state import module_state, restore_module
 from starflow_v.training.engine.trainer import Trainer
+from starflow_v.training.resuming import resumed_if_begun
 from starflow_v.training.vae.autoencoder import (
     Autoencoder,
     LatentStatistics,
@@ -59,10 +61,12 @@ class CodecRecipe:
     def __init__(self, settings: CodecSettings) -> None:
         self.settings = settings
         torch.manual_seed(settings.trainer.seed)
-        self.model = Autoencoder(settings.model.build())
+        vae, statistics = settings.model.build(), None
         if settings.initialize is not None:
-            start = AutoencoderKLWan.from_pretrained(settings.initialize)
-            restore_module(self.model.vae, module_state(start))
+            restore_module(vae, module_state(_open(Path(settings.initialize))))
+        if settings.freeze_encoder and settings.initialize is not None:
+            statistics = LatentStatistics.read(Path(settings.initialize))
+        self.model = Autoencoder(vae, statistics)
         use_channels_last(self.model)
         if settings.freeze_encoder:
             self.model.vae.encoder.requires_grad_(False)
@@ -150,6 +154,18 @@ class CodecRecipe:
         return latent_statistics(self.model.vae, clips)
 
 
+def _open(folder: Path) -> AutoencoderKLWan:
+    """The VAE that training begins with."""
+    config = folder / "config.json"
+    kind = json.loads(config.read_text("utf-8")).get("_class_name") if config.is_file() else None
+    if kind != AutoencoderKLWan.__name__:
+        raise ValueError(
+            f"{folder} holds {kind or 'no VAE'}: train-vae goes on with an AutoencoderKLWan, such "
+            "as it makes itself (a flow takes an AutoencoderKL as it is)"
+        )
+    return AutoencoderKLWan.from_pretrained(folder)
+
+
 def train_codec(config: str | Path, overrides: Sequence[str] = ()) -> Path | None:
     """Train (or go on training) the codec that a configuration describes.
 
@@ -162,7 +178,8 @@ def train_codec(config: str | Path, overrides: Sequence[str] = ()) -> Path | Non
 
 def _trainer(config: str | Path, overrides: Sequence[str]) -> Trainer[CodecBatch]:
     settings = load_config(CodecSettings, config, overrides)
-    return Trainer(CodecRecipe(settings), settings.trainer, description=to_dictionary(settings))
+    recipe = CodecRecipe(resumed_if_begun(settings))
+    return Trainer(recipe, settings.trainer, description=to_dictionary(settings))
 
 
 def _export(trainer: Trainer[CodecBatch]) -> Path:

@@ -47,8 +47,8 @@ class CodecSettings:
     """Largest noise on latents in training, in their standard deviations; each clip draws its own
     level below it."""
     noise_floor: float = 0.0
-    """Smallest noise on latents. As large as `latent_noise`, all clips have one level: that of a
-    flow whose noisy samples the decoder shall clean."""
+    """Smallest noise on latents. As large as `latent_noise`, all clips have one level: with
+    `freeze_encoder` that of a flow whose noisy samples the decoder shall clean."""
     perceptual: float = 0.0
     """Weight of the differences between pictures at several scales, see `reconstruction`."""
     latent_penalty: float = 1e-4

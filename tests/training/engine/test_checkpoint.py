@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,27 @@ def test_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(ValueError, match="format 99, expected 1"):
         load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("net.weights.safetensors", lambda path: os.truncate(path, path.stat().st_size // 2)),
+        ("net.weights.safetensors", Path.unlink),
+        ("state.json", lambda path: os.truncate(path, 10)),
+        ("state.json", lambda path: path.write_text('{"format": 1, "step": 9, "state": {}}')),
+        ("state.json", lambda path: path.write_text("[1]")),
+    ],
+)
+def test_a_damaged_file_is_named_and_the_checkpoint_before_it(
+    tmp_path: Path, name: str, damage: Callable[[Path], object]
+) -> None:
+    paths = [save_checkpoint(made(step), tmp_path, keep=3) for step in (5, 7, 9)]
+    for path in paths[::2]:
+        damage(path / name)
+    expected = rf"step-00000009 is no whole checkpoint: its {name} cannot .* go on from .*00000007"
+    with pytest.raises(ValueError, match=expected):
+        load_checkpoint(paths[2])
+    with pytest.raises(ValueError, match=rf"its {name} cannot") as first:
+        load_checkpoint(paths[0])
+    assert "go on from" not in str(first.value)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from starflow_v.training.engine.muon import Muon
 from starflow_v.training.engine.state import (
     module_state,
     optimizer_state,
@@ -62,3 +63,20 @@ def test_optimizer_goes_on_by_name_whatever_the_order() -> None:
         step(module, optimizer)
     torch.testing.assert_close(one.weight, other.weight)
     torch.testing.assert_close(one.bias, other.bias)
+
+
+@pytest.mark.parametrize("before", ["AdamW", "Muon"])
+def test_another_optimizers_memory_is_refused(before: str) -> None:
+    """It once was a KeyError, at the first step."""
+    module = nn.Linear(3, 2)
+    optimizers = {
+        "AdamW": torch.optim.AdamW(module.parameters()),
+        "Muon": Muon(module.parameters()),
+    }
+    module(torch.randn(4, 3)).square().sum().backward()
+    optimizers[before].step()
+    saved = optimizer_state(optimizers.pop(before), module)
+    (other,) = optimizers.values()
+    with pytest.raises(ValueError, match=r"another optimizer: of 'weight' .* keep muon_lr"):
+        restore_optimizer(other, module, saved)
+    assert not other.state

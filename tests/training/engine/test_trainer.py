@@ -35,6 +35,15 @@ class Crashing(ToyRecipe):
         return super().batch_size(step)
 
 
+class Unmeasured(ToyRecipe):
+    """Fails in the evaluation of step 13."""
+
+    def evaluate(self, step: int, folder: Path) -> dict[str, float]:
+        if step == 13:
+            raise PowerFailureError
+        return super().evaluate(step, folder)
+
+
 def test_learns_and_writes(tmp_path: Path, losses: Losses) -> None:
     assert Trainer(ToyRecipe(), toy_settings(tmp_path, steps=150)).run() == 150
     told = losses(tmp_path)
@@ -49,7 +58,8 @@ def test_learns_and_writes(tmp_path: Path, losses: Losses) -> None:
 
 
 def test_resumed_equals_uninterrupted(tmp_path: Path, losses: Losses) -> None:
-    """Also with an outlier's history, dropout, momentum and both networks' averages in between."""
+    """Also with an outlier's history, dropout, momentum and both networks' averages in between.
+    Dropout once was off from the start, or from resuming, to the next evaluation."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     first = Trainer(ToyRecipe(poison=range(3, 5)), toy_settings(whole))
     first.run()
@@ -64,6 +74,26 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, losses: Losses) -> None:
             assert torch.equal(value, second.parts[name].average.average[key])
 
 
+def test_dropout_is_on_from_the_first_step(tmp_path: Path) -> None:
+    """Also in a network that comes in evaluation mode."""
+    recipe = ToyRecipe()
+    assert not recipe.parts["teacher"].module.training
+    Trainer(recipe, toy_settings(tmp_path))
+    assert recipe.parts["teacher"].module.training
+
+
+def test_a_last_evaluation_that_fails_costs_no_step_and_is_made_up_for(tmp_path: Path) -> None:
+    settings = toy_settings(tmp_path, steps=13)
+    with pytest.raises(PowerFailureError):
+        Trainer(Unmeasured(), settings).run()
+    assert list_checkpoints(settings.checkpoints)[-1].name == "step-00000013"
+    sample = tmp_path / "samples/step-00000013/sample.txt"
+    assert not sample.parent.exists()
+    assert Trainer(ToyRecipe(), settings).run() == 13
+    assert sample.read_text() == "13"
+    assert Trainer(Unmeasured(), settings).run() == 13  # is not measured a third time
+
+
 def test_a_time_limit_saves_and_a_new_start_goes_on(tmp_path: Path) -> None:
     stopped = Trainer(ToyRecipe(), toy_settings(tmp_path, steps=100_000, max_seconds=0.2)).run()
     assert 0 < stopped < 100_000
@@ -76,8 +106,7 @@ def test_micro_batches_equal_one_batch(tmp_path: Path) -> None:
     runs = []
     for count in (1, 4):
         recipe = ToyRecipe()
-        for part in recipe.parts.values():
-            part.module.eval()
+        recipe.parts["teacher"].module[1].p = 0.0  # dropout draws anew for each micro batch
         Trainer(recipe, toy_settings(tmp_path / str(count), accumulation=count, steps=8)).run()
         runs.append(recipe)
     for one, other in zip(
