@@ -194,8 +194,11 @@ class OurLayers(nn.Module):
 class Still(Rotary):
     """Positions that turn nothing."""
 
-    def rotate(self, x: Tensor) -> Tensor:
-        return x
+    def rotate(self, queries: Tensor) -> Tensor:
+        return queries
+
+    def rotate_keys(self, keys: Tensor) -> Tensor:
+        return keys
 
 
 class TorchLayers(nn.Module):
