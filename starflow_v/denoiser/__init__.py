@@ -10,7 +10,8 @@ decoder.
 """
 
 from starflow_v.denoiser.causal import SCORE_UNIT, CausalDenoiser
+from starflow_v.denoiser.choice import cleaner_of
 from starflow_v.denoiser.kept import AsTheyAre
 from starflow_v.denoiser.score import ScoreDenoiser
 
-__all__ = ["SCORE_UNIT", "AsTheyAre", "CausalDenoiser", "ScoreDenoiser"]
+__all__ = ["SCORE_UNIT", "AsTheyAre", "CausalDenoiser", "ScoreDenoiser", "cleaner_of"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from starflow_v.denoiser import AsTheyAre, CausalDenoiser, ScoreDenoiser
+from starflow_v.denoiser import CausalDenoiser, cleaner_of
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.sampling.stages import Denoiser
 from starflow_v.vae import PixelCodec
@@ -24,11 +24,7 @@ class NoiseMixin:
     @property
     def cleaner(self) -> Denoiser:
         """What takes the noise out of samples: the denoiser, the decoder, or the flow's score."""
-        if self.denoiser is not None:
-            return self.denoiser
-        if self.config["decoder_cleans"]:
-            return AsTheyAre()
-        return ScoreDenoiser(self.flow, self.config["noise_std"])
+        return cleaner_of(self.denoiser, self.flow, self.config)
 
     def noised(self, clean: Tensor, eps: Tensor) -> Tensor:
         """Clean latents as noisy as the flow models them, by standard normal numbers like them."""

@@ -14,7 +14,7 @@ from torch import nn
 
 from starflow_v.checkpoints.description import read_description
 from starflow_v.checkpoints.parts import VAES
-from starflow_v.denoiser import AsTheyAre, CausalDenoiser, ScoreDenoiser
+from starflow_v.denoiser import AsTheyAre, CausalDenoiser, ScoreDenoiser, cleaner_of
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.text import text_encoder_on_meta
 from starflow_v.vae import Codec, PatchCodec, codec_for
@@ -70,11 +70,7 @@ class Blueprint:
     @property
     def cleaner(self) -> CausalDenoiser | AsTheyAre | ScoreDenoiser:
         """As `StarFlowVPipeline.cleaner`."""
-        if self.denoiser is not None:
-            return self.denoiser
-        if self.settings.get("decoder_cleans", False):
-            return AsTheyAre()
-        return ScoreDenoiser(self.flow, self.settings["noise_std"])
+        return cleaner_of(self.denoiser, self.flow, self.settings)
 
     def in_precision(self, dtype: torch.dtype) -> Blueprint:
         """The same, all networks in `dtype` (in place: nothing has to be converted)."""

@@ -25,7 +25,7 @@ from starflow_v.training.flow_report import measure_held_out
 from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.flow_text import FrozenText
 from starflow_v.training.growth import grow_denoiser, grow_flow
-from starflow_v.training.latent_recipe import LatentRecipe
+from starflow_v.training.latent_recipe import STILLS, LatentRecipe
 from starflow_v.training.lora import LoraSettings, add_adapter, check_same_networks, save_adapters
 from starflow_v.training.objectives import (
     add_noise,
@@ -37,8 +37,6 @@ from starflow_v.training.objectives import (
     score_target,
 )
 
-STILLS = 1
-"""Sets the draw of `edited_stills` apart from those that choose a step's samples."""
 FlowBatch = Mapping[str, Tensor]
 """latents and eps (B,T,c,h,w), sigma (B,), the captions, see `flow_text`, and places (T,) where
 frames are left out."""

@@ -21,9 +21,9 @@ from starflow_v.training.engine.recipe import Part, Share
 from starflow_v.training.flow_settings import LatentSettings
 from starflow_v.training.flow_text import FlowText, open_text
 
-NOISE = 2
-"""Sets the draws of noise and caption dropout apart from those that choose a step's samples and
-stills."""
+STILLS, NOISE = 1, 2
+"""Set the draws of a step's stills, and those of noise and caption dropout, apart from those that
+choose its samples."""
 Batch = Mapping[str, Tensor]
 """latents and eps (B,T,c,h,w), the captions (see `flow_text`), places (T,) where frames are left
 out, and what a recipe adds."""

@@ -17,6 +17,7 @@ from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.objectives import negative_log_likelihood
 from starflow_v.training.recipes import train_model
 from tests.pipelines.conftest import tiny_vae
+from tests.training.runs import write_run
 
 TINY = """
 vae: {folder}/vae
@@ -48,12 +49,7 @@ trainer:
 @pytest.fixture(scope="module")
 def config(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("flow")
-    torch.manual_seed(0)
-    tiny_vae().save_pretrained(folder / "vae")
-    (folder / "vae" / "statistics.json").write_text('{"temporal_scale": 0.8}')
-    path = folder / "tiny.yaml"
-    path.write_text(TINY.format(folder=folder))
-    return path
+    return write_run(folder, TINY)
 
 
 def first_batch(recipe: FlowRecipe) -> dict:

@@ -14,7 +14,7 @@ import torch
 
 from starflow_v import StarFlowVPipeline
 from starflow_v.training.engine.checkpoint import list_checkpoints
-from tests.pipelines.conftest import tiny_vae
+from tests.training.runs import write_run
 from tests.training.test_flow import TINY
 
 ROOT = Path(__file__).parents[2]
@@ -29,11 +29,7 @@ pytestmark = pytest.mark.slow
 def config(tmp_path_factory) -> Path:
     """The tiny configuration, its codec, and the run of one process that nothing disturbed."""
     folder = tmp_path_factory.mktemp("flow")
-    torch.manual_seed(0)
-    tiny_vae().save_pretrained(folder / "vae")
-    (folder / "vae" / "statistics.json").write_text('{"temporal_scale": 0.8}')
-    path = folder / "tiny.yaml"
-    path.write_text(TINY.format(folder=folder))
+    path = write_run(folder, TINY)
     run([*MAIN, str(path), "trainer.steps=9"])
     return path
 

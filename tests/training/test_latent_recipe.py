@@ -14,7 +14,7 @@ from starflow_v.training.data.flow_data import on_device
 from starflow_v.training.engine.recipe import Share
 from starflow_v.training.flow import FlowRecipe
 from starflow_v.training.flow_settings import FlowSettings
-from tests.pipelines.conftest import tiny_vae
+from tests.training.runs import write_run
 from tests.training.test_flow import TINY
 
 
@@ -34,12 +34,7 @@ class Traveller(nn.Module):
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("latents")
-    torch.manual_seed(0)
-    tiny_vae().save_pretrained(folder / "vae")
-    (folder / "vae" / "statistics.json").write_text('{"temporal_scale": 0.8}')
-    path = folder / "tiny.yaml"
-    path.write_text(TINY.format(folder=folder))
-    return path
+    return write_run(folder, TINY)
 
 
 def test_captions_are_dropped_whatever_their_wording(config: Path) -> None:

@@ -16,7 +16,7 @@ from starflow_v.training.export import export_checkpoint
 from starflow_v.training.flow import FlowRecipe
 from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.recipes import train_model
-from tests.pipelines.conftest import tiny_vae
+from tests.training.runs import write_run
 from tests.training.test_flow import TINY
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
@@ -26,11 +26,7 @@ WEIGHTS = "pytorch_lora_weights.safetensors"
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A configuration, and beside it the `base` pipeline that it adapts."""
     folder = tmp_path_factory.mktemp("lora")
-    torch.manual_seed(0)
-    tiny_vae().save_pretrained(folder / "vae")
-    (folder / "vae" / "statistics.json").write_text('{"temporal_scale": 0.8}')
-    path = folder / "tiny.yaml"
-    path.write_text(TINY.format(folder=folder))
+    path = write_run(folder, TINY)
     recipe = FlowRecipe(load_config(FlowSettings, path))
     for model in (recipe.flow, recipe.denoiser):
         for parameter in model.parameters():  # a fresh flow hands no gradient to its layers

@@ -18,7 +18,7 @@ from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.matching import MatchingRecipe
 from starflow_v.training.matching_settings import MatchingSettings
 from starflow_v.training.recipes import load_settings, train_model
-from tests.pipelines.conftest import tiny_vae
+from tests.training.runs import write_run
 
 TINY = """
 objective: flow_matching
@@ -50,12 +50,7 @@ trainer:
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("matching")
-    torch.manual_seed(0)
-    tiny_vae().save_pretrained(folder / "vae")
-    (folder / "vae" / "statistics.json").write_text('{"temporal_scale": 0.8}')
-    path = folder / "tiny.yaml"
-    path.write_text(TINY.format(folder=folder))
-    return path
+    return write_run(folder, TINY)
 
 
 def recipe_of(config: Path, *changes: str) -> MatchingRecipe:
