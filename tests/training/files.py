@@ -3,24 +3,23 @@
 import json
 from pathlib import Path
 
-import torch
 from PIL import Image
 
 from starflow_v.data.scenes import SceneStream, StreamSettings, TaskWeights
 from starflow_v.data.video_io import VideoWriter
-from tests.pipelines.conftest import tiny_vae
+from tests.training.runs import write_run
 
 VIDEOS = TaskWeights(video=1, image=0, extend=0, last=0, v2v=0)
 
 TINY = """
-vae: {root}/vae
+vae: {folder}/vae
 noise_std: 0.3
 batch_size: 2
 samples: 1
 conditions: [fps, aspect_ratio]
 data:
-  folder: {root}/files
-  cache: {root}/latents
+  folder: {folder}/files
+  cache: {folder}/latents
   num_frames: 5
   height: 16
   width: 16
@@ -30,7 +29,7 @@ flow: {{shallow_width: 24, deep_width: 24, shallow_layers: [1], deep_layers: 1, 
 denoiser: {{width: 24, layers: 2, head_dim: 24, window: 2}}
 text: {{width: 16, layers: 1, heads: 2, length: 48}}
 trainer:
-  folder: {root}/run
+  folder: {folder}/run
   steps: 4
   warmup: 2
   log_every: 1
@@ -72,9 +71,4 @@ def make_folder(folder: Path, *, videos: int = 4) -> list[dict[str, object]]:
 def make_run(root: Path) -> Path:
     """A folder of files, a VAE and a configuration; returns the configuration's path."""
     make_folder(root / "files")
-    torch.manual_seed(0)
-    tiny_vae().save_pretrained(root / "vae")
-    (root / "vae" / "statistics.json").write_text('{"temporal_scale": 0.8}')
-    config = root / "tiny.yaml"
-    config.write_text(TINY.format(root=root))
-    return config
+    return write_run(root, TINY)
