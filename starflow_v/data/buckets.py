@@ -38,7 +38,7 @@ class Bucket(NamedTuple):
     """What all samples of a batch have in common."""
 
     task: str
-    """"video", "image", "extend", "last" or "v2v"."""
+    """"video", "image", "extend", "last", "v2v" or "v2v_image"."""
     size: Size
 
 

@@ -35,7 +35,7 @@ class FileClips:
     clips: list[Clip]
     """(F,H,W,3) each."""
     sources: list[Clip] | None
-    """For "v2v" the clips to be edited, at the same times."""
+    """For pairs the clips to be edited, at the same times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +59,8 @@ class ClipReader:
         """
         record, task = request
         if not is_video(record.name):
-            with record.medium.opened() as path:
-                picture = read_image(path)
-            size = nearest_size(self.sizes, *picture.shape[:2])
-            return FileClips(size=size, clips=[fit(picture, *size)[None]], sources=None)
-        frames = 1 if task == "image" else self.num_frames
+            return self._pictures(record)
+        frames = 1 if task in ("image", "v2v_image") else self.num_frames
         with record.medium.opened() as path:
             info = probe_video(path, decoder=self.decoder)
             size = nearest_size(self.sizes, info.height, info.width)
@@ -75,6 +72,17 @@ class ClipReader:
             name = record.source.name
             sources = [self._read(path, name, start, size, frames) for start in starts]
         return FileClips(size=size, clips=clips, sources=sources)
+
+    def _pictures(self, record: Record) -> FileClips:
+        """An image, with the image that it was made from if it is one of a pair."""
+        media = [it for it in (record.medium, record.source) if it is not None]
+        pictures = []
+        for medium in media:
+            with medium.opened() as path:
+                pictures.append(read_image(path))
+        size = nearest_size(self.sizes, *pictures[0].shape[:2])
+        clip, *sources = [fit(picture, *size)[None] for picture in pictures]
+        return FileClips(size=size, clips=[clip], sources=sources or None)
 
     def _starts(self, name: str, task: str, *, spare: float) -> list[float]:
         """When the clips begin, in seconds; `spare` is how much longer the video is than a clip."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,14 +39,6 @@ class LatentBatch:
     """(B,T,c,h,w), float32, as the flow sees the task."""
     captions: list[str]
     """One prompt for each sample, not yet wrapped."""
-    places: Tensor | None = None
-    """Index of each latent frame in its video, (T,), where some are left out."""
-
-    def first_frames(self) -> LatentBatch:
-        """Of joined clips the first latent frame of each, at the place that it has there."""
-        length = self.latents.shape[1] // 2
-        places = torch.tensor([0, length])
-        return replace(self, latents=self.latents[:, places], places=places)
 
 
 @dataclass(frozen=True, kw_only=True)

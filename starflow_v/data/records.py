@@ -104,10 +104,10 @@ class Record:
 
     def serves(self, task: str) -> bool:
         """Whether it is an example of a task. A pair's caption is an instruction, so pairs serve
-        video to video alone; stills are also taken from videos."""
-        if (task == "v2v") != (self.source is not None):
+        edits alone; stills are also taken from videos."""
+        if (task in ("v2v", "v2v_image")) != (self.source is not None):
             return False
-        return task == "image" or is_video(self.name)
+        return task in ("image", "v2v_image") or is_video(self.name)
 
     def identity(self) -> str:
         """Changes when media or captions do."""

@@ -72,7 +72,7 @@ class SceneLatents:
 
 def _wordings(sample: Sample, seed: int) -> list[str]:
     """The sample's own caption, and other ways to say it where there are any."""
-    if sample.task == "v2v":
+    if sample.edit is not None:
         return [sample.caption]
     rng = np.random.default_rng([seed, *sample.caption.encode()])
     moving = sample.task != "image"

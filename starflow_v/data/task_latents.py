@@ -1,10 +1,11 @@
 """Clips through the codec: latents as the flow sees each task.
 
-video    the clip's latents, T frames
-image    one frame
-extend   a clip without its first latent frame, which is unlike all others
-last     the last frame, encoded alone, then the clip
-v2v      the source clip, then the target, encoded apart
+video      the clip's latents, T frames
+image      one frame
+extend     a clip without its first latent frame, which is unlike all others
+last       the last frame, encoded alone, then the clip
+v2v        the source clip, then the target, encoded apart
+v2v_image  the same of one frame each: what a pair of clips begins with
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def encode_clips(
         return latents[:, 1:]
     if task == "last":
         return torch.cat((_encode(codec, [clip[-1:] for clip in clips]), latents), dim=1)
-    if task == "v2v":
+    if task in ("v2v", "v2v_image"):
         assert sources is not None
         return torch.cat((_encode(codec, sources), latents), dim=1)
     return latents

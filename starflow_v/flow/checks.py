@@ -37,3 +37,10 @@ def check_times(times: Tensor | None, frames: int) -> None:
     """Refuse indices of frames that are not one for each frame."""
     if times is not None and tuple(times.shape) != (frames,):
         raise ValueError(f"times has the shape {tuple(times.shape)}; expected ({frames},)")
+
+
+def check_context_noise(noise: Tensor | None, x: Tensor, *, blocks: int) -> None:
+    """Context noise is one of each block for every sample."""
+    expected = (x.shape[0], blocks, *x.shape[1:])
+    if noise is not None and tuple(noise.shape) != expected:
+        raise ValueError(f"context_noise has the shape {tuple(noise.shape)}; expected {expected}")

@@ -10,6 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from starflow_v.flow.block import FlowBlock
+from starflow_v.flow.context_noise import noisy_context
 from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.order import TokenOrder
 from starflow_v.flow.patches import Grid
@@ -49,17 +50,25 @@ class DeepFlow(nn.Module):
         self.storage: CacheStorage = AS_THEY_COME
 
     def forward(
-        self, u: Tensor, text: Tensor | None, grid: Grid, times: Tensor | None = None
+        self,
+        u: Tensor,
+        text: Tensor | None,
+        grid: Grid,
+        times: Tensor | None = None,
+        noise: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """u (B, T, N, C), text (B, L, E) -> z (B, T, N, C) and log |dz/du| (B, T, N).
 
-        `times`: where each frame stands in its video, (T,); `None`: one after the other.
+        Args:
+            times: where each frame stands in its video, (T,); `None`: one after the other.
+            noise: context noise (B, T, N, C), or `None`.
         """
         frames = u.shape[1]
         slots = rearrange(self.order.to_slots(u, grid), "b t n c -> b (t n) c")
         group = grid.group(self.groups)
+        read = noisy_context(slots, None if noise is None else noise.flatten(1, 2))
         params = self.block(
-            slots[:, : slots.shape[1] - group],
+            read[:, : slots.shape[1] - group],
             self._positions(frames, text, grid, u.device, times),
             count=slots.shape[1],
             group=group,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import cast
 
 import torch
@@ -14,6 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from starflow_v.flow.block import FlowBlock
+from starflow_v.flow.context_noise import noisy_context
 from starflow_v.flow.order import TokenOrder
 from starflow_v.flow.patches import Grid
 from starflow_v.flow.positions import slot_positions
@@ -55,19 +57,25 @@ class ShallowFlow(nn.Module):
         self.storage: CacheStorage = AS_THEY_COME
 
     def forward(
-        self, x: Tensor, grid: Grid, made: list[Tensor] | None = None
+        self,
+        x: Tensor,
+        grid: Grid,
+        made: list[Tensor] | None = None,
+        noises: Sequence[Tensor] = (),
     ) -> tuple[Tensor, Tensor]:
         """x (B, T, N, C) -> u (B, T, N, C) and log |du/dx| (B, T, N), both in raster order.
 
-        What each block makes, (B, T, N, C), is appended to `made`; the last one is u.
+        What each block makes, (B, T, N, C), is appended to `made`; the last one is u. `noises`:
+        context noise of each block, as many.
         """
         tokens = rearrange(x, "b t n c -> (b t) n c")
         log_det = tokens.new_zeros(tokens.shape[:2])
         group = grid.group(self.groups)
-        for block, order in self._steps():
+        for (block, order), noise in zip_longest(self._steps(), noises):
             slots = order.to_slots(tokens, grid)
+            read = noisy_context(slots, None if noise is None else noise.flatten(0, 1))
             params = block(
-                slots[:, : grid.tokens - group],
+                read[:, : grid.tokens - group],
                 self._positions(block, order, grid, tokens.device),
                 count=grid.tokens,
                 group=group,

@@ -21,7 +21,7 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor
 
 from starflow_v.flow.block import FlowBlock
-from starflow_v.flow.checks import check_prefix, check_text, check_times
+from starflow_v.flow.checks import check_context_noise, check_prefix, check_text, check_times
 from starflow_v.flow.deep import DeepFlow
 from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.likelihood import token_log_prob
@@ -125,6 +125,7 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         *,
         return_between: bool = False,
         times: Tensor | None = None,
+        context_noise: Tensor | None = None,
         window: Window | None = None,
         restart_text: Tensor | None = None,
     ) -> FlowOutput | tuple[Any, ...]:
@@ -137,6 +138,10 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
             return_between: also return what each shallow block made.
             times: index of each latent frame in its video, (T,), where some are left out; `None`:
                 0 .. T-1.
+            context_noise: (B, blocks, T, c, h, w), the deep block's last: added, in units of their
+                standard deviation, to the earlier tokens that each block reads, not to those that
+                it maps. For training: maps that do not hang on every detail of what was before
+                are solved in fewer sweeps.
             window: restarts the deep block where `solve` would; `None`: it holds all T frames.
             restart_text: embeddings from the first restart on; `None`: the same as before.
 
@@ -146,12 +151,18 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         grid = self.grid(x)
         check_text(text, batch=x.shape[0], width=self.config["text_dim"])
         check_times(times, x.shape[1])
+        check_context_noise(context_noise, x, blocks=len(self.shallow.blocks) + 1)
         made: list[Tensor] = []
-        u, local = self.shallow(self.to_tokens(x), grid, made)
+        each = () if context_noise is None else context_noise.unbind(1)
+        noises = [self.to_tokens(noise) for noise in each]
+        u, local = self.shallow(self.to_tokens(x), grid, made, noises[:-1])
         if window is None:
-            tokens, overall = self.deep(u, text, grid, times)
-        elif times is not None:
-            raise ValueError("a window holds all frames of its chunk: give it or times, not both")
+            tokens, overall = self.deep(u, text, grid, times, noises[-1] if noises else None)
+        elif times is not None or context_noise is not None:
+            raise ValueError(
+                "a window holds all frames of its chunk as they are: give it, or times and "
+                "context_noise, not both"
+            )
         else:
             tokens, overall = self.deep.in_windows(u, text, grid, window, restart_text)
         z = self.to_latents(tokens, grid)

@@ -20,12 +20,13 @@ from starflow_v.data.latent_cache import LatentBatch
 from starflow_v.denoiser import CausalDenoiser
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
+from starflow_v.training.data.flow_data import on_device
 from starflow_v.training.engine.state import module_state, restore_module
 from starflow_v.training.flow_report import measure_held_out
 from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.flow_text import FrozenText
 from starflow_v.training.growth import grow_denoiser, grow_flow
-from starflow_v.training.latent_recipe import STILLS, LatentRecipe
+from starflow_v.training.latent_recipe import LatentRecipe
 from starflow_v.training.lora import LoraSettings, add_adapter, check_same_networks, save_adapters
 from starflow_v.training.objectives import (
     add_noise,
@@ -38,8 +39,8 @@ from starflow_v.training.objectives import (
 )
 
 FlowBatch = Mapping[str, Tensor]
-"""latents and eps (B,T,c,h,w), sigma (B,), the captions, see `flow_text`, and places (T,) where
-frames are left out."""
+"""As `latent_recipe.Batch`, with sigma (B,) and, if there is any, context noise as the flow reads
+it."""
 
 
 class FlowRecipe(LatentRecipe):
@@ -59,13 +60,15 @@ class FlowRecipe(LatentRecipe):
             self._initialize(settings.initialize)
         if settings.lora is not None:
             self._adapt(settings.lora)
+        self._freeze(settings.frozen)
         if settings.recompute:
             self.flow.enable_gradient_checkpointing()
             self.denoiser.enable_gradient_checkpointing()
         optimizers = {"flow": self._matrix_optimizer(self.flow, settings.lr)}
         if self.text.trained:
             optimizers["text_encoder"] = self._adamw(self.text_encoder, settings.lr)
-        optimizers["denoiser"] = self._matrix_optimizer(self.denoiser, settings.denoiser_lr)
+        if "denoiser" not in settings.frozen:
+            optimizers["denoiser"] = self._matrix_optimizer(self.denoiser, settings.denoiser_lr)
         self.parts = {
             name: self._part(getattr(self, name), it, only_trained=settings.lora is not None)
             for name, it in optimizers.items()
@@ -99,23 +102,28 @@ class FlowRecipe(LatentRecipe):
 
     def _adapt(self, lora: LoraSettings) -> None:
         """Freeze all there is; what will be trained are adapters of the flow and the denoiser."""
-        if self.text.trained:
-            self.text = FrozenText(
-                self.text_encoder, self.tokenizer, length=self.settings.text.length
-            )
+        self._freeze(["text_encoder"])
         for model in (self.flow, self.denoiser):
             add_adapter(model, lora)
 
-    def shown(self, batch: LatentBatch, step: int) -> LatentBatch:
-        """Of some batches of edits the first frames alone."""
-        if batch.bucket.task != "v2v" or self.settings.edited_stills == 0:
-            return batch
-        draw = np.random.default_rng([self.settings.trainer.seed, step, 0, STILLS]).random()
-        return batch.first_frames() if draw < self.settings.edited_stills else batch
+    def _freeze(self, names: Sequence[str]) -> None:
+        """Take networks out of training, see `FlowSettings.frozen`."""
+        if "shallow" in names:
+            self.flow.shallow.requires_grad_(False)
+        if "denoiser" in names:
+            self.denoiser.requires_grad_(False)
+        if "text_encoder" in names and self.text.trained:
+            length = self.settings.text.length
+            self.text = FrozenText(self.text_encoder, self.tokenizer, length=length)
 
     def more(self, draws: Sequence[np.random.Generator], batch: LatentBatch) -> FlowBatch:
-        """The noise level of each sample."""
-        return {"sigma": torch.full((len(draws),), self.settings.noise_std)}
+        """The noise level of each sample, and the noise on what blocks read."""
+        sigma = torch.full((len(draws),), self.settings.noise_std)
+        if self.settings.context_noise == 0:
+            return {"sigma": sigma}
+        shape = (len(self.flow.shallow.blocks) + 1, *batch.latents.shape[1:])
+        noise = np.stack([rng.standard_normal(shape, dtype=np.float32) for rng in draws])
+        return {"sigma": sigma, "context": self.settings.context_noise * torch.from_numpy(noise)}
 
     def backward(
         self,
@@ -123,25 +131,32 @@ class FlowRecipe(LatentRecipe):
         batch: FlowBatch,
         backward: Callable[[Tensor], None],
     ) -> Mapping[str, Tensor]:
-        """The flow's likelihood, then the denoiser on the gradient that it left in x."""
+        """The flow's likelihood, then the denoiser on the gradient that it left in x.
+
+        Of an edit that is the target's likelihood given the source: nobody asks for a source.
+        """
         sigma, places = batch["sigma"], batch.get("places")
+        cleans = "denoiser" in self.parts
         text = self.text.embed(modules, batch)
-        x = add_noise(batch["latents"], sigma, batch["eps"]).requires_grad_()
-        output = modules["flow"](x, text, return_between=True, times=places)
-        nll = negative_log_likelihood(output.z, output.log_det)
+        x = add_noise(batch["latents"], sigma, batch["eps"]).requires_grad_(cleans)
+        output = modules["flow"](
+            x, text, return_between=True, times=places, context_noise=batch.get("context")
+        )
+        learned = slice(int(batch.get("given", 0)), None)
+        z = output.z[:, learned]
+        nll = negative_log_likelihood(z, output.log_det[:, learned])
         norm = latent_norm(output.between)
         weight = noise_weight(sigma) if self._told("noise_std") else torch.ones_like(sigma)
-        gradient = self._backward_flow(x, (weight * nll).mean(), norm, backward)
-        target = score_target(gradient * x.numel() / per_sample(weight, x), sigma)
-        prediction = modules["denoiser"](x.detach(), text.detach(), times=places)
+        told, loss = {"nll": nll.mean(), "latent_norm": norm}, (weight * nll).mean()
+        if not cleans:
+            backward(loss + self.settings.latent_norm * norm)
+            return told
+        gradient = self._backward_flow(x, loss, norm, backward)[:, learned]
+        target = score_target(gradient * z.numel() / per_sample(weight, z), sigma)
+        prediction = modules["denoiser"](x.detach(), text.detach(), times=places)[:, learned]
         error = flow_score_matching(prediction, target)
         backward(error)
-        return {
-            "nll": nll.mean(),
-            "score_error": error,
-            "score_power": target.square().mean(),
-            "latent_norm": norm,
-        }
+        return {**told, "score_error": error, "score_power": target.square().mean()}
 
     def _backward_flow(
         self, x: Tensor, loss: Tensor, norm: Tensor, backward: Callable[[Tensor], None]
@@ -164,8 +179,9 @@ class FlowRecipe(LatentRecipe):
         batch = self.held_out_batch(self.settings.samples)
         with torch.no_grad():
             text = self.text.embed({"text_encoder": self.text_encoder}, batch)
-        measured = measure_held_out(self.flow, self.denoiser, text, batch)
-        return {**measured, **self.sample(self.settings.samples, folder)}
+        with on_device(self.denoiser, self.device):  # a frozen one is no part that the engine moves
+            measured = measure_held_out(self.flow, self.denoiser, text, batch)
+            return {**measured, **self.sample(self.settings.samples, folder)}
 
     def export(self, folder: Path) -> None:
         """The pipeline, its big parts in half precision; or the adapters alone."""

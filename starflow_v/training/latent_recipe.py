@@ -21,12 +21,11 @@ from starflow_v.training.engine.recipe import Part, Share
 from starflow_v.training.flow_settings import LatentSettings
 from starflow_v.training.flow_text import FlowText, open_text
 
-STILLS, NOISE = 1, 2
-"""Set the draws of a step's stills, and those of noise and caption dropout, apart from those that
-choose its samples."""
+NOISE = 2
+"""Sets the draws of noise and caption dropout apart from those that choose a step's samples."""
 Batch = Mapping[str, Tensor]
-"""latents and eps (B,T,c,h,w), the captions (see `flow_text`), places (T,) where frames are left
-out, and what a recipe adds."""
+"""latents and eps (B,T,c,h,w), the captions (see `flow_text`), of edits the number of latent frames
+that are given, (), and places (T,) where frames are left out; and what a recipe adds."""
 
 
 class LatentRecipe:
@@ -74,12 +73,7 @@ class LatentRecipe:
             numbers = list(share.samples)
             seed = self.settings.trainer.seed
             seeds = [[seed, share.step, number, NOISE] for number in numbers]
-            batch = self.shown(self.cache.batch(share.step, numbers), share.step)
-            yield self.prepare(batch, seeds)
-
-    def shown(self, batch: LatentBatch, step: int) -> LatentBatch:
-        """The frames of a step's batch that are trained on; a recipe may leave some out."""
-        return batch
+            yield self.prepare(self.cache.batch(share.step, numbers), seeds)
 
     def prepare(self, batch: LatentBatch, seeds: Sequence[Sequence[int]]) -> Batch:
         """Noise, caption dropout and tokens for a batch of latents, each sample by its own seed."""
@@ -94,14 +88,24 @@ class LatentRecipe:
             self.noise(latent.shape, Generator().manual_seed(int(rng.integers(2**63))))
             for latent, rng in zip(batch.latents, draws, strict=True)
         ]
-        places = {} if batch.places is None else {"places": batch.places}
         return {
             "latents": batch.latents,
             "eps": torch.stack(eps),
-            **places,
+            **self._of_edits(batch),
             **self.text.prepare(captions),
             **self.more(draws, batch),
         }
+
+    def _of_edits(self, batch: LatentBatch) -> Batch:
+        """How many latent frames are the source; first frames alone stand where clips have them."""
+        task = batch.bucket.task
+        if task not in ("v2v", "v2v_image"):
+            return {}
+        given = torch.tensor(batch.latents.shape[1] // 2)
+        if task == "v2v":
+            return {"given": given}
+        length = self.codec.latent_frames(self.settings.data.num_frames)
+        return {"given": given, "places": torch.tensor([0, length])}
 
     def held_out_batch(self, count: int) -> Batch:
         """The first held-out samples, always the same, where the networks are."""
@@ -178,7 +182,8 @@ class LatentRecipe:
         muon_lr, decay = self.settings.muon_lr, self.settings.weight_decay
         if muon_lr is None:
             return self._adamw(module, lr)
-        return Muon(module.parameters(), lr=muon_lr, adam_lr=lr, weight_decay=decay)
+        trained = [it for it in module.parameters() if it.requires_grad]
+        return Muon(trained, lr=muon_lr, adam_lr=lr, weight_decay=decay)
 
     def _told(self, condition: str) -> bool:
         return condition in self.settings.conditions

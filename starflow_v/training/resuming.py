@@ -15,11 +15,13 @@ Settings = TypeVar("Settings", bound=FlowSettings | MatchingSettings | CodecSett
 
 def resumed(settings: Settings) -> Settings:
     """Settings without `initialize`, for a recipe that is given a checkpoint next: the folder may
-    be gone by then. Only the base of an adapter, and the statistics of a frozen encoder, are in no
-    checkpoint."""
-    adapter = isinstance(settings, FlowSettings) and settings.lora is not None
-    frozen = isinstance(settings, CodecSettings) and settings.freeze_encoder
-    if adapter or frozen or isinstance(settings, MatchingSettings):
+    be gone by then. Only the base of an adapter, networks that are frozen, and the statistics of a
+    frozen encoder are in no checkpoint."""
+    if isinstance(settings, MatchingSettings):
+        return settings
+    if isinstance(settings, FlowSettings) and (settings.lora is not None or settings.frozen):
+        return settings
+    if isinstance(settings, CodecSettings) and settings.freeze_encoder:
         return settings
     return replace(settings, initialize=None)
 

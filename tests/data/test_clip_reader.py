@@ -76,6 +76,21 @@ def test_a_pair_is_read_at_the_same_times(tmp_path: Path) -> None:
         assert [it + 20 for it in levels_of(clip)] == levels_of(before)
 
 
+def test_stills_of_pairs_come_from_pictures_and_from_videos(tmp_path: Path) -> None:
+    Image.fromarray(gray_clip([100])[0]).save(tmp_path / "a.png")
+    Image.fromarray(gray_clip([50], 24, 24)[0]).save(tmp_path / "b.png")
+    pictures = READER((record(tmp_path / "a.png", tmp_path / "b.png"), "v2v_image"))
+    levels = [10 * i for i in range(20)]
+    target = make_video(tmp_path / "a.mp4", gray_clip(levels), fps=10)
+    source = make_video(tmp_path / "b.mp4", gray_clip([20 + it for it in levels], 24, 24), fps=10)
+    videos = READER((record(target, source), "v2v_image"))
+    for read, change in ((pictures, -50), (videos, 20)):
+        assert read.sources is not None
+        for clip, before in zip(read.clips, read.sources, strict=True):
+            assert clip.shape == before.shape and len(clip) == 1
+            assert [it + change for it in levels_of(clip)] == levels_of(before)
+
+
 @pytest.mark.parametrize("task", ["video", "image"])
 def test_files_that_give_no_clip_say_why(tmp_path: Path, task: str) -> None:
     (tmp_path / "empty.mp4").touch()

@@ -46,5 +46,6 @@ def test_what_no_checkpoint_holds_is_kept() -> None:
     codec = {"trainer": trainer, "initialize": "start"}
     assert resumed(FlowSettings(**flow)).initialize is None
     assert resumed(FlowSettings(**flow, lora=LoraSettings())).initialize == "start"
+    assert resumed(FlowSettings(**flow, frozen=["denoiser"])).initialize == "start"
     assert resumed(CodecSettings(**codec)).initialize is None
     assert resumed(CodecSettings(**codec, freeze_encoder=True)).initialize == "start"

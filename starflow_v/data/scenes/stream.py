@@ -33,6 +33,8 @@ class TaskWeights:
     """A clip from its caption and its last frame."""
     v2v: float = 0.2
     """A clip from another clip and an instruction."""
+    v2v_image: float = 0.0
+    """The first frames of such a pair alone."""
 
     def shares(self) -> dict[str, float]:
         """Task -> probability."""
@@ -82,20 +84,20 @@ class Sample:
     """One example. Frames are uint8, (F,H,W,3)."""
 
     task: str
-    """"video", "image", "extend", "last" or "v2v"."""
+    """"video", "image", "extend", "last", "v2v" or "v2v_image"."""
     caption: str
-    """For "v2v" the instruction."""
+    """For "v2v" and "v2v_image" the instruction."""
     frames: NDArray[np.uint8]
     fps: float
     """0 for a still."""
     scene: Scene
     """What the frames show."""
     source: NDArray[np.uint8] | None = None
-    """For "v2v" the clip to be edited, where masked already gray."""
+    """For those the clip to be edited, where masked already gray."""
     mask: NDArray[np.bool_] | None = None
     """(H,W), True where the source is hidden; None if nothing is."""
     edit: str | None = None
-    """Kind of edit for "v2v"."""
+    """Kind of edit for those."""
 
 
 def is_held_out(scene: Scene) -> bool:
@@ -124,7 +126,9 @@ class SceneStream:
         rng = np.random.default_rng([self.seed, index])
         shares = self.settings.tasks.shares()
         task = str(rng.choice(list(shares), p=list(shares.values())))
-        return self._edited(rng) if task == "v2v" else self._captioned(rng, task)
+        if task in ("v2v", "v2v_image"):
+            return self._edited(rng, task)
+        return self._captioned(rng, task)
 
     def _captioned(self, rng: np.random.Generator, task: str) -> Sample:
         still, duration = task == "image", self.settings.duration
@@ -141,20 +145,21 @@ class SceneStream:
             scene=scene,
         )
 
-    def _edited(self, rng: np.random.Generator) -> Sample:
+    def _edited(self, rng: np.random.Generator, task: str) -> Sample:
         weights = np.asarray(list(self.settings.edits.values()))
         kind = str(rng.choice(list(self.settings.edits), p=weights / weights.sum()))
         edit = sample_edit(rng, kind, self.settings.scenes)
         while is_held_out(edit.before) != self.held_out:
             edit = sample_edit(rng, kind, self.settings.scenes)
-        source, mask = self._render(edit.before), None
+        num_frames = 1 if task == "v2v_image" else None
+        source, mask = self._render(edit.before, num_frames=num_frames), None
         if edit.region is not None:
             mask = edit.region.mask(height=self.settings.height, width=self.settings.width)
             source = hide(source, mask)
         return Sample(
-            task="v2v",
+            task=task,
             caption=edit.instruction,
-            frames=self._render(edit.after),
+            frames=self._render(edit.after, num_frames=num_frames),
             fps=self.settings.fps,
             scene=edit.after,
             source=source,

@@ -61,7 +61,7 @@ class FileFlowData(FlowData):
         trained, held_out = split_held_out(records, self._data.held_out, seed=self._data.seed)
         for task in wanted:
             if not any(record.serves(task) for record in trained):
-                kind = "pair with a source" if task == "v2v" else "file"
+                kind = "pair with a source" if task.startswith("v2v") else "file"
                 raise ValueError(
                     f"the data have no {kind} for the task {task} ({len(held_out)} are held out): "
                     f"add some, or take it out by data.tasks.{task}=0"

@@ -37,8 +37,8 @@ class DataSettings:
     fps: int = 8
     """Frames per second of a clip, whatever a file has; told in captions."""
     tasks: dict[str, float] = field(default_factory=lambda: {"video": 1.0})
-    """Task (video, image, extend, last, v2v) -> how often a batch is of it, relative to the others;
-    0 takes one out."""
+    """Task (video, image, extend, last, v2v, v2v_image) -> how often a batch is of it, relative to
+    the others; 0 takes one out."""
 
     def __post_init__(self) -> None:
         unknown = sorted(self.tasks.keys() - set(TASKS))
