@@ -82,13 +82,18 @@ class SequenceShallow(ShallowFlow):
         self.sequence_orders: tuple[SequenceOrder, ...] = tuple(kind(it) for kind, it in pairs)
 
     def forward(
-        self, x: Tensor, grid: Grid, made: list[Tensor] | None = None
+        self,
+        x: Tensor,
+        grid: Grid,
+        made: list[Tensor] | None = None,
+        noises: Sequence[Tensor] = (),
     ) -> tuple[Tensor, Tensor]:
         """x (B, T, N, C) -> u (B, T, N, C) and log |du/dx|, (B, T, N).
 
         The map is triangular over the video, not over a frame: entry (t, n) of the log-determinant
         is what that token contributes. What each block makes is appended to `made`.
         """
+        assert not noises, "these blocks read tokens as they are"
         frames = x.shape[1]
         log_det = x.new_zeros(x.shape[:3])
         for block, order in self.sequence_steps():

@@ -1,4 +1,5 @@
-"""The curve over training noise, groups per frame and token order: which model to train.
+"""The curve over training noise, groups per frame, token order and context noise: which model to
+train.
 
     python benchmarks/noise_and_groups.py train --folder runs/noise_and_groups [--models NAME ...]
     python benchmarks/noise_and_groups.py measure --folder runs/noise_and_groups
@@ -56,6 +57,7 @@ MODELS = {  # name -> what it changes in the configuration
     "noise_0.2": ["noise_std=0.2"],
     "noise_0.4": ["noise_std=0.4"],
     "groups_16": ["flow.deep_groups=16"],
+    "context_0.2": ["context_noise=0.2"],
     "coarse_to_fine_both": [
         "flow.deep_order=coarse_to_fine",
         "flow.shallow_order=coarse_to_fine",
