@@ -34,6 +34,12 @@ class Size(NamedTuple):
         return cls(int(height), int(width))
 
 
+OF_PAIRS = ("v2v", "v2v_image")
+"""Tasks whose samples are a source and a target."""
+OF_STILLS = ("image", "v2v_image")
+"""Tasks whose samples are single frames."""
+
+
 class Bucket(NamedTuple):
     """What all samples of a batch have in common."""
 

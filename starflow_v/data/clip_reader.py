@@ -13,7 +13,7 @@ from zlib import crc32
 
 import numpy as np
 
-from starflow_v.data.buckets import Size, nearest_size
+from starflow_v.data.buckets import OF_STILLS, Size, nearest_size
 from starflow_v.data.pixels import Clip
 from starflow_v.data.records import Record, is_video
 from starflow_v.data.video_io import (
@@ -60,7 +60,7 @@ class ClipReader:
         record, task = request
         if not is_video(record.name):
             return self._pictures(record)
-        frames = 1 if task in ("image", "v2v_image") else self.num_frames
+        frames = 1 if task in OF_STILLS else self.num_frames
         with record.medium.opened() as path:
             info = probe_video(path, decoder=self.decoder)
             size = nearest_size(self.sizes, info.height, info.width)

@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from starflow_v.data.buckets import OF_PAIRS, OF_STILLS
 from starflow_v.data.video_io import MediaError
 from starflow_v.data.video_io.safety import open_plain_file
 
@@ -105,9 +106,9 @@ class Record:
     def serves(self, task: str) -> bool:
         """Whether it is an example of a task. A pair's caption is an instruction, so pairs serve
         edits alone; stills are also taken from videos."""
-        if (task in ("v2v", "v2v_image")) != (self.source is not None):
+        if (task in OF_PAIRS) != (self.source is not None):
             return False
-        return task in ("image", "v2v_image") or is_video(self.name)
+        return task in OF_STILLS or is_video(self.name)
 
     def identity(self) -> str:
         """Changes when media or captions do."""

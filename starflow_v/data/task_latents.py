@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from starflow_v.data.buckets import OF_PAIRS
 from starflow_v.data.pixels import Clip, to_frames
 from starflow_v.vae import Codec
 
@@ -32,7 +33,7 @@ def encode_clips(
         return latents[:, 1:]
     if task == "last":
         return torch.cat((_encode(codec, [clip[-1:] for clip in clips]), latents), dim=1)
-    if task in ("v2v", "v2v_image"):
+    if task in OF_PAIRS:
         assert sources is not None
         return torch.cat((_encode(codec, sources), latents), dim=1)
     return latents

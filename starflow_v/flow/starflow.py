@@ -140,8 +140,7 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
                 0 .. T-1.
             context_noise: (B, blocks, T, c, h, w), the deep block's last: added, in units of their
                 standard deviation, to the earlier tokens that each block reads, not to those that
-                it maps. For training: maps that do not hang on every detail of what was before
-                are solved in fewer sweeps.
+                it maps. For training, see `flow.context_noise`.
             window: restarts the deep block where `solve` would; `None`: it holds all T frames.
             restart_text: embeddings from the first restart on; `None`: the same as before.
 

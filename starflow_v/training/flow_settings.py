@@ -158,13 +158,13 @@ class FlowSettings(LatentSettings):
     dequantize: bool = False
     """Add noise that is uniform over the bins of the pixels (and nothing else): for likelihoods."""
     frozen: list[str] = field(default_factory=list)
-    """Networks that keep the weights of `initialize`: shallow, text_encoder, denoiser. A step that
-    trains the deep block alone costs about half."""
+    """Networks that keep the weights of `initialize`: shallow, text_encoder, denoiser. With all
+    of them the deep block learns alone, and none of the others has a backward pass."""
     denoiser_lr: float = 1e-3
     """Peak learning rate of the denoiser."""
     context_noise: float = 0.0
     """Noise on what each block reads of earlier tokens, in units of their standard deviation, see
-    `flow.context_noise`: such a flow is solved in fewer sweeps."""
+    `flow.context_noise`: for flows that are easier to invert."""
     latent_norm: float = 0.0
     """Weight of the penalty on what the shallow blocks make; the image model had 1e-4."""
     recompute: bool = False

@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from starflow_v.data.buckets import OF_PAIRS
 from starflow_v.data.latent_cache import LatentBatch, LatentCache
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
 from starflow_v.text import wrap_caption
@@ -99,7 +100,7 @@ class LatentRecipe:
     def _of_edits(self, batch: LatentBatch) -> Batch:
         """How many latent frames are the source; first frames alone stand where clips have them."""
         task = batch.bucket.task
-        if task not in ("v2v", "v2v_image"):
+        if task not in OF_PAIRS:
             return {}
         given = torch.tensor(batch.latents.shape[1] // 2)
         if task == "v2v":

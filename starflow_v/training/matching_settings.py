@@ -66,6 +66,11 @@ class MatchingSettings(LatentSettings):
             raise ValueError(
                 f"noise_std={self.noise_std}, but flow matching learns clean latents: set it to 0"
             )
+        if "v2v_image" in self.data.wanted:
+            raise ValueError(
+                "the task v2v_image shows single frames at their places in a clip, which flow "
+                "matching does not know: set data.tasks.v2v_image=0"
+            )
 
 
 def make_coupling(settings: MatchingSettings, kappa: float) -> Coupling:

@@ -155,6 +155,12 @@ def test_what_does_not_fit_is_refused(config: Path, change: str, message: str) -
         load_settings(config, [change])
 
 
+def test_first_frames_of_edits_are_refused(config: Path) -> None:
+    """Their places in the clip would be lost."""
+    with pytest.raises(ValueError, match="does not know"):
+        load_settings(config, ["data.tasks.v2v_image=1", "data.clips.v2v_image=256"])
+
+
 @pytest.mark.parametrize("kappa", ["0", "-1", ".nan", ".inf"])
 def test_a_scale_of_weights_is_a_number_above_0(config: Path, kappa: str) -> None:
     """Zero once was taken for one."""

@@ -10,6 +10,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from starflow_v.data.buckets import OF_PAIRS, OF_STILLS
 from starflow_v.data.pixels import hide
 from starflow_v.data.scenes.captions import sample_caption
 from starflow_v.data.scenes.edits import EDITS, sample_edit
@@ -126,7 +127,7 @@ class SceneStream:
         rng = np.random.default_rng([self.seed, index])
         shares = self.settings.tasks.shares()
         task = str(rng.choice(list(shares), p=list(shares.values())))
-        if task in ("v2v", "v2v_image"):
+        if task in OF_PAIRS:
             return self._edited(rng, task)
         return self._captioned(rng, task)
 
@@ -151,7 +152,7 @@ class SceneStream:
         edit = sample_edit(rng, kind, self.settings.scenes)
         while is_held_out(edit.before) != self.held_out:
             edit = sample_edit(rng, kind, self.settings.scenes)
-        num_frames = 1 if task == "v2v_image" else None
+        num_frames = 1 if task in OF_STILLS else None
         source, mask = self._render(edit.before, num_frames=num_frames), None
         if edit.region is not None:
             mask = edit.region.mask(height=self.settings.height, width=self.settings.width)
