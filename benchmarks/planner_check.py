@@ -11,7 +11,7 @@ Time, and where it is large memory, of three streams, predicted before and measu
 
 Memory is what is allocated above what Python and its libraries take; for a small model that is no
 measure, since Python's own objects vary by more. Times are the processor's, of each stage. It also
-counts the passes over the embedded model's tokens that the planner's own schemes are made of.
+counts, on the benchmark model, the passes and spans that the planner's own schemes are made of.
 """
 
 import argparse
@@ -21,9 +21,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from embedded_quality import held_out_scenes
 from memory import PeakMemory
 from released_size import make_vae, small_7b
 from report import environment, print_report
+from sampling import BENCHMARK_MODEL, open_model
 from torch import Generator, nn
 
 from starflow_v import (
@@ -35,7 +37,7 @@ from starflow_v import (
 from starflow_v.assets import embedded_model
 from starflow_v.benchmark.solvers import SOLVERS
 from starflow_v.benchmark.stopwatch import Stopwatch
-from starflow_v.flow.solver import Solver
+from starflow_v.flow.solver import Cost, Solver
 from starflow_v.planner import (
     EVERYTHING_ON_DEVICE,
     SCHEMES,
@@ -58,6 +60,8 @@ PROMPT = "a red circle moves right on a blue background"
 SEED = 0
 SPAN = 128
 COUNTED = ("paper", "ours")
+CAPTIONS, GUIDANCE = 8, 3.5
+"""Of the counts."""
 
 
 def main() -> None:
@@ -76,7 +80,6 @@ def main() -> None:
     pipe.set_progress_bar_config(disable=True)
     run(pipe, plan.job, SequentialSolver())  # warm up
     results["embedded"] = compare(plan, run(pipe, plan.job, SequentialSolver()))
-    passes = count_passes(pipe)
     del pipe
     gc.collect()
 
@@ -93,13 +96,15 @@ def main() -> None:
 
     for name, result in results.items():
         print_comparison(name, result)
+    efforts = count_efforts(open_model(BENCHMARK_MODEL))
+    print(efforts)
     print_report(
         "planner_check",
         settings={"span": SPAN},
         environment=environment(
             embedded_model(), device="cpu", dtype="float32, bfloat16", seed=SEED
         ),
-        results=results | {"passes": passes},
+        results=results | {"efforts": efforts},
     )
 
 
@@ -215,21 +220,38 @@ def run(pipe: StarFlowVPipeline, job: Job, solver: Solver) -> Stopwatch:
     return watch
 
 
-def count_passes(pipe: StarFlowVPipeline) -> dict[str, dict[str, float]]:
-    """How often Jacobi evaluates each token, in the deep block and in each shallow one."""
+def count_efforts(pipe: StarFlowVPipeline) -> dict[str, dict[str, dict[str, float]]]:
+    """How often solvers evaluate each token, in the deep block and in each shallow one, and how
+    many tokens at a time: means over captions."""
     frames = pipe.codec.latent_frames(pipe.defaults.num_frames)
     blocks = len(pipe.flow.shallow.blocks)
-    passes = {}
+    multiple = pipe.size_multiple
+    grid = (pipe.defaults.height // multiple) * (pipe.defaults.width // multiple)
+    captions = [caption for _, caption in held_out_scenes(pipe, CAPTIONS)]
+    clips = len(captions)
+    efforts = {}
     for name in COUNTED:
-        output = pipe(PROMPT, generator=Generator().manual_seed(SEED), solver=SOLVERS[name])
-        multiple = pipe.size_multiple
-        grid = (pipe.defaults.height // multiple) * (pipe.defaults.width // multiple)
-        tokens = grid * frames
-        passes[name] = {
-            "deep": output.deep.tokens / tokens,
-            "shallow": output.shallow.tokens / tokens / blocks,
+        deep, shallow = Cost(), Cost()
+        for seed, caption in enumerate(captions):
+            made = pipe(
+                caption,
+                guidance_scale=GUIDANCE,
+                generator=Generator().manual_seed(seed),
+                solver=SOLVERS[name],
+                output_type="latent",
+            )
+            deep, shallow = deep + made.deep, shallow + made.shallow
+        efforts[name] = {
+            "deep": {
+                "passes": deep.tokens / (clips * grid * frames),
+                "span": deep.tokens / deep.evaluations,
+            },
+            "shallow": {
+                "passes": shallow.tokens / (clips * grid * frames * blocks),
+                "span": shallow.tokens / (frames * shallow.evaluations),
+            },
         }
-    return passes
+    return efforts
 
 
 def print_comparison(name: str, result: dict[str, Any]) -> None:

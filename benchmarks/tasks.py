@@ -16,7 +16,7 @@ round_trip  the largest error of latents and of frames (in [0, 1], against the c
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,7 +66,8 @@ def main() -> None:
     parser.add_argument("--ranked", type=int, help="scenes; default: twice as many")
     parser.add_argument("--draws", type=int, default=4, help="of the noise, for ranking")
     parser.add_argument("--kinds", nargs="+", default=list(EDITS), choices=list(EDITS))
-    parser.add_argument("--guidance", type=float, default=None)
+    parser.add_argument("--guidance", type=float, help="default: the model's")
+    parser.add_argument("--fidelity", type=float, help="of edits; default: the model's")
     parser.add_argument("--model", type=Path, default=embedded_model())
     options = parser.parse_args()
     pipe, still, video = (
@@ -90,7 +91,7 @@ def main() -> None:
         show(name, results[name])
     for kind in options.kinds:
         name = kind.replace(" ", "_")
-        results["edit"][name] = edit(video, kind, options.clips, options.guidance)
+        results["edit"][name] = edit(video, kind, options)
         show(f"edit.{name}", results["edit"][name])
     print_report(
         "tasks",
@@ -98,9 +99,9 @@ def main() -> None:
             "clips": options.clips,
             "ranked": ranked,
             "draws": options.draws,
-            "guidance": pipe.defaults.guidance_scale
-            if options.guidance is None
-            else options.guidance,
+            "guidance": options.guidance,
+            "fidelity": options.fidelity,
+            "defaults": asdict(pipe.defaults),
         },
         environment=environment(options.model, device="cpu", dtype="float32", seed=SEED),
         results=results,
@@ -161,20 +162,23 @@ def animate(
 
 
 def edit(
-    pipe: StarFlowVVideoToVideoPipeline, kind: str, count: int, guidance: float | None
+    pipe: StarFlowVVideoToVideoPipeline, kind: str, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Instructed edits of one kind; those with a region are filled through a mask."""
     settings = stream_settings(pipe)
     verdicts = []
     masked = kind in ("inpaint", "outpaint")  # each has a mask of its own
-    for first, some in batches(held_out_edits(settings, kind, count), size=1 if masked else BATCH):
+    for first, some in batches(
+        held_out_edits(settings, kind, options.clips), size=1 if masked else BATCH
+    ):
         region = some[0].region
         clips = pipe(
             [film(it.before, settings) for it in some],
             [it.instruction for it in some],
             mask=region and region.mask(height=settings.height, width=settings.width),
             generator=seeded(first, len(some)),
-            guidance_scale=guidance,
+            guidance_scale=options.guidance,
+            fidelity=options.fidelity,
         ).frames
         verdicts += [check_edit(clip, it) for clip, it in zip(from_unit(clips), some, strict=True)]
     return {

@@ -126,6 +126,9 @@ def easy_section(results: Results) -> str:
         [[name, *numbers(it.values())] for name, it in results["easy_over_model"].items()],
     )
     parts = [solver_table(results["easy"]["rows"]), ratios]
+    if "captions" in results:
+        rows = [[name, *numbers(it.values())] for name, it in results["captions"].items()]
+        parts.append(markdown(["eight captions, ours at 0.001", "evaluations", "passes"], rows))
     if "quality" in results:
         head = ["", "bits per dimension", "captions right", "colour", "shape", "motion"]
         rows = [

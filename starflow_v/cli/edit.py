@@ -14,6 +14,7 @@ def edit(
     video: opt.Clip = None,
     prompt: opt.Instruction = None,
     mask: opt.Mask = None,
+    fidelity: opt.Fidelity = None,
     strength: opt.Strength = None,
     compare: opt.Compare = False,
     debug: Debug = False,
@@ -28,9 +29,15 @@ def edit(
             "both --mask and --strength are given, which are two ways of editing; expected one of "
             "them"
         )
+    if fidelity is not None and strength is not None:
+        raise ValueError(
+            "both --fidelity and --strength are given, of which one is of editing by instruction "
+            "and one of editing by inversion; expected one of them"
+        )
     if options.then:
         raise ValueError(
             "an edited clip has one prompt from its first frame to its last: no --then"
         )
     files = {"video": video, "mask": mask}
-    make(Edit, files, prompt, options, compare=compare, strength=strength)
+    wishes = {"fidelity": fidelity, "strength": strength}
+    make(Edit, files, prompt, options, compare=compare, more=wishes)

@@ -34,17 +34,30 @@ class Size(NamedTuple):
         return cls(int(height), int(width))
 
 
-OF_PAIRS = ("v2v", "v2v_image")
+BEGUN = ("v2v_start", "v2v_image")
+"""Tasks that show what pairs of clips begin with; nobody asks a model for them."""
+OF_PAIRS = ("v2v", *BEGUN)
 """Tasks whose samples are a source and a target."""
 OF_STILLS = ("image", "v2v_image")
 """Tasks whose samples are single frames."""
+
+
+def frames_of(task: str, *, clip: int, start: int) -> int:
+    """Pixel frames of a task's samples, where a clip has `clip` and two latent frames have `start`.
+
+    >>> [frames_of(task, clip=17, start=5) for task in ("video", "v2v_start", "v2v_image")]
+    [17, 5, 1]
+    """
+    if task in OF_STILLS:
+        return 1
+    return start if task == "v2v_start" else clip
 
 
 class Bucket(NamedTuple):
     """What all samples of a batch have in common."""
 
     task: str
-    """"video", "image", "extend", "last", "v2v" or "v2v_image"."""
+    """"video", "image", "extend", "last", "v2v", "v2v_start" or "v2v_image"."""
     size: Size
 
 

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import numpy as np
 
-from starflow_v.data.buckets import OF_STILLS, Size, nearest_size
+from starflow_v.data.buckets import Size, frames_of, nearest_size
 from starflow_v.data.pixels import Clip
 from starflow_v.data.records import Record, is_video
 from starflow_v.data.video_io import (
@@ -44,6 +44,8 @@ class ClipReader:
 
     num_frames: int
     """F, 1 + 4k; a still has 1."""
+    start_frames: int
+    """Of "v2v_start": two latent frames."""
     fps: float
     sizes: tuple[Size, ...]
     clips: int
@@ -60,7 +62,7 @@ class ClipReader:
         record, task = request
         if not is_video(record.name):
             return self._pictures(record)
-        frames = 1 if task in OF_STILLS else self.num_frames
+        frames = frames_of(task, clip=self.num_frames, start=self.start_frames)
         with record.medium.opened() as path:
             info = probe_video(path, decoder=self.decoder)
             size = nearest_size(self.sizes, info.height, info.width)

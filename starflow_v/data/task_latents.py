@@ -5,7 +5,8 @@ image      one frame
 extend     a clip without its first latent frame, which is unlike all others
 last       the last frame, encoded alone, then the clip
 v2v        the source clip, then the target, encoded apart
-v2v_image  the same of one frame each: what a pair of clips begins with
+v2v_start  the same of two frames each: what a pair of clips begins with
+v2v_image  the same of one frame each
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from diffusers import AutoencoderKL, AutoencoderKLWan, DiffusionPipeline
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from starflow_v.denoiser import CausalDenoiser
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.flow.window import ContextWindow, Window
+from starflow_v.pipelines.defaults import Defaults
 from starflow_v.pipelines.lora import StarFlowVLoraLoaderMixin
 from starflow_v.pipelines.noise import NoiseMixin
 from starflow_v.pipelines.windows import goes_on, window_sizes
@@ -33,17 +33,6 @@ from starflow_v.vae import Codec, PatchCodec, PixelCodec, codec_for
 
 CONDITIONS = ("fps", "aspect_ratio", "noise_std")
 """What a caption can be told beside the prompt, see `starflow_v.text.Conditions`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Defaults:
-    """What a call gets that does not say otherwise: the model's training, mostly."""
-
-    height: int
-    width: int
-    num_frames: int
-    frame_rate: int
-    guidance_scale: float
 
 
 class StarFlowVBasePipeline(NoiseMixin, DiffusionPipeline, StarFlowVLoraLoaderMixin):
@@ -66,6 +55,8 @@ class StarFlowVBasePipeline(NoiseMixin, DiffusionPipeline, StarFlowVLoraLoaderMi
         height: pixels.
         width: pixels.
         guidance_scale: the paper's w; 0 is the conditional model itself.
+        edit_guidance_scale: the same of edits by an instruction; `None`: no other.
+        edit_fidelity: how much of its noise the target of an edit has from its source.
         text_length: tokens of text.
         conditions: which of `CONDITIONS` the captions tell, as they did in training; `None`: none
             (the released models were trained with all).
@@ -105,6 +96,8 @@ class StarFlowVBasePipeline(NoiseMixin, DiffusionPipeline, StarFlowVLoraLoaderMi
         window_frames: int = 21,
         window_overlap: int = 16,
         decoder_cleans: bool = False,
+        edit_guidance_scale: float | None = None,
+        edit_fidelity: float = 0.0,
     ) -> None:
         super().__init__()
         if decoder_cleans and denoiser is not None:
@@ -133,6 +126,8 @@ class StarFlowVBasePipeline(NoiseMixin, DiffusionPipeline, StarFlowVLoraLoaderMi
             window_frames=window_frames,
             window_overlap=window_overlap,
             decoder_cleans=decoder_cleans,
+            edit_guidance_scale=edit_guidance_scale,
+            edit_fidelity=edit_fidelity,
         )
         self.video_processor = VideoProcessor(vae_scale_factor=1)
         self._guidance_scale = guidance_scale

@@ -12,13 +12,16 @@ last 1 + 4(c - 1) pixel frames that were made are encoded, which gives an image-
 Latent frames that were merely carried over would have another kind at that place. The new frames
 stand on the same grid of four, and the decoder takes them as the going on of those before.
 
+The target's noise may be the source's own in part, its *fidelity*, see `pipelines.forgetting`: so
+what the instruction does not name stays nearer to what it was.
+
 *By inversion* there is no prefix: the clip is mapped to its noise, see `pipelines.forgetting`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -29,10 +32,12 @@ from torch import Generator, Tensor
 from starflow_v.data.pixels import hide, to_frames
 from starflow_v.data.video_io.frames import Frames
 from starflow_v.flow.encoding import noise_of
-from starflow_v.flow.guidance import Guidance
+from starflow_v.flow.guidance import DensityGuidance, Guidance
 from starflow_v.flow.solver import Solver
+from starflow_v.flow.texts import Texts
 from starflow_v.flow.window import Window
 from starflow_v.pipelines.chunks import Chunk, ChunkedRun, cut
+from starflow_v.pipelines.editing import Source, check_ways, faithful_noise
 from starflow_v.pipelines.forgetting import CorrectedStage, mix, remembered
 from starflow_v.pipelines.generation import AnyCallback, GeneratingPipeline
 from starflow_v.pipelines.known import Kept, Known, put_back
@@ -46,23 +51,6 @@ from starflow_v.sampling.overlap import Stages
 
 OVERLAP = 2
 """Target latents that a chunk knows from the one before: two tell where things move."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source(Known):
-    """Clips to be edited; no frame of the video itself is known.
-
-    Args:
-        clips: pixel frames (F, H, W, 3) of one length, gray where they are to be made.
-        strength: how much of their noise is forgotten; `None`: they are edited by an instruction.
-        length: S, latent frames of a chunk.
-        overlap: c, how many of them are known.
-    """
-
-    clips: Sequence[Frames]
-    strength: float | None
-    length: int
-    overlap: int
 
 
 class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
@@ -84,6 +72,7 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         strength: float | None = None,
+        fidelity: float | None = None,
         mask: Mask | None = None,
         num_videos_per_prompt: int = 1,
         generator: Generator | Sequence[Generator] | None = None,
@@ -114,16 +103,20 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
             num_frames: at most so many of the clip's frames; `None`: all.
             strength: `None` edits by the instruction. A number from 0 to 1 goes by inversion
                 instead, without a prefix: 0 gives the clip back as the codec has it, 1 forgets it.
+            fidelity: by instruction, how much of its noise the target has from the clip, from 0
+                (any target of the instruction) to 1 (one that is near to the clip); `None`: as the
+                model's settings have it, and 0 with a mask, whose hole has no noise of its own.
             mask: white where something is to be made, black where the clip stays as it is, to the
                 pixel (of "latent", which has none, as the model made it). A picture, or a clip as
                 long as the video; of the size of the video as it is given. One for all clips.
             latents: the noise, (B, c, N, h, w), as it is used: by instruction, for each chunk that
-                of the source, of the known target frames, then z; by inversion, what is added to
-                the clip's T frames, then T fresh ones.
+                of the source, of the known target frames, then z, and with a fidelity what is added
+                to the source in the target's place; by inversion, what is added to the clip's T
+                frames, then T fresh ones.
             window: by instruction, it holds a source and as much of the target, 2S latent frames,
                 and its overlap is c; `None`: as trained. By inversion: as in `StarFlowVPipeline`.
         """
-        plan, source = self._begin(Request.of(locals()), video, strength, mask)
+        plan, source = self._begin(Request.of(locals()), video, strength, fidelity, mask)
         return self._call(
             plan,
             source,
@@ -144,6 +137,7 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         strength: float | None = None,
+        fidelity: float | None = None,
         mask: Mask | None = None,
         num_videos_per_prompt: int = 1,
         generator: Generator | Sequence[Generator] | None = None,
@@ -162,17 +156,25 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
 
         The arguments and the frames are those of a call.
         """
-        return self._stream(*self._begin(Request.of(locals()), video, strength, mask))
+        return self._stream(*self._begin(Request.of(locals()), video, strength, fidelity, mask))
 
     def _begin(
-        self, request: Request, video: Clips, strength: float | None, mask: Mask | None
+        self,
+        request: Request,
+        video: Clips,
+        strength: float | None,
+        fidelity: float | None,
+        mask: Mask | None,
     ) -> tuple[Plan, Source]:
         """Read the clips and the mask, and settle the size by the first clip."""
         request.refuse_retold("an edited clip")
+        check_ways(strength, fidelity, mask)
         if strength is None:
             self._need_task("v2v", "edit by an instruction; strength= edits by inversion")
-        else:
-            _check_strength(strength, mask)
+            fidelity = given(fidelity, 0.0 if mask is not None else self.defaults.edit_fidelity)
+        if request.guidance is None:
+            usual = self.defaults.guidance_of(instruction=strength is None)
+            request = replace(request, guidance_scale=given(request.guidance_scale, usual))
         clips = list_clips(video, name="video")
         size = clip_size(clips[0])
         request = self._sized(request.for_givens(len(clips), "clips"), size)
@@ -210,6 +212,7 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
             kept=kept,
             clips=frames,
             strength=strength,
+            fidelity=fidelity or 0.0,
             length=length,
             overlap=overlap,
         )
@@ -241,14 +244,26 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
         self._announce(plan, plan.latent_frames)
         videos, length = texts.text.shape[0], source.length
         chunks = cut(plan.latent_frames, length=length, overlap=source.overlap)
-        places = sum(length + chunk.known + chunk.made for chunk in chunks)
+        copies = 2 if source.fidelity else 1
+        places = sum(length + chunk.known + copies * chunk.made for chunk in chunks)
         noise = self._noise(plan, places, videos=videos)
+        null = self._null_text(plan) if source.fidelity else None
 
         def begin(chunk: Chunk, known: Tensor) -> Run:
-            prefix = torch.cat((self._encode_part(source, chunk.start, videos), known), dim=1)
-            here = islice(noise, prefix.shape[1] + chunk.made)
+            whole = self._encode_part(source, chunk.start, videos)
+            prefix = torch.cat((whole, known), dim=1)
+            known_frames = prefix.shape[1]
+            here = list(islice(noise, known_frames + chunk.made))
+            if null is not None:
+                before = self._noised(prefix, iter(here))
+                own = self._noised(whole[:, chunk.known :][:, : chunk.made], noise)
+                assert before is not None and own is not None
+                share = source.fidelity
+                here[known_frames:] = faithful_noise(
+                    self.flow, before, own, null, here[known_frames:], share
+                )
             part = Known(prefix=prefix, shown=known[:, :0])
-            return self._run(replace(plan, latent_frames=chunk.made), part, texts, here)
+            return self._run(replace(plan, latent_frames=chunk.made), part, texts, iter(here))
 
         def carry(chunk: Chunk, clean: Tensor, following: Chunk) -> Tensor:
             factor = self.codec.temporal_factor
@@ -265,6 +280,11 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
             hidden=source.hidden,
             kept=source.kept,
         )
+
+    def _null_text(self, plan: Plan) -> Texts:
+        """What the model is told where it is told nothing."""
+        guided = plan if plan.guidance.active else replace(plan, guidance=DensityGuidance(1.0))
+        return Texts(self._texts(guided, plan.task).null_text, None)
 
     def _encode_part(self, source: Source, start: int, videos: int) -> Tensor:
         """Latents (B, S, c, h, w) of the source from a latent frame on, as if it began there.
@@ -310,20 +330,6 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
         share = remembered(strength)
         corrected = CorrectedStage(denoise=run.denoise, clean=clean, noisy=noisy, share=share)
         return replace(run, denoise=corrected)
-
-
-def _check_strength(strength: object, mask: Mask | None) -> None:
-    if isinstance(strength, bool) or not isinstance(strength, int | float):
-        raise ValueError(f"strength={strength!r}: give a number from 0 to 1, or None")
-    if not 0 <= strength <= 1:
-        raise ValueError(
-            f"strength={strength}: give a number from 0 (the clip itself) to 1 (nothing of it)"
-        )
-    if mask is not None:
-        raise ValueError(
-            "a mask and a strength were given: a mask is filled by an instruction, so leave one of "
-            "them out"
-        )
 
 
 StarFlowVVideoToVideoPipeline.__module__ = "starflow_v"

@@ -25,6 +25,7 @@ from starflow_v.training.engine.state import module_state, restore_module
 from starflow_v.training.flow_report import measure_held_out
 from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.flow_text import FrozenText
+from starflow_v.training.focus import focus_weights
 from starflow_v.training.growth import grow_denoiser, grow_flow
 from starflow_v.training.latent_recipe import LatentRecipe
 from starflow_v.training.lora import LoraSettings, add_adapter, check_same_networks, save_adapters
@@ -145,9 +146,10 @@ class FlowRecipe(LatentRecipe):
         learned = slice(int(batch.get("given", 0)), None)
         z = output.z[:, learned]
         nll = negative_log_likelihood(z, output.log_det[:, learned])
+        focused = negative_log_likelihood(z, output.log_det[:, learned], self._focus(x, batch))
         norm = latent_norm(output.between)
         weight = noise_weight(sigma) if self._told("noise_std") else torch.ones_like(sigma)
-        told, loss = {"nll": nll.mean(), "latent_norm": norm}, (weight * nll).mean()
+        told, loss = {"nll": nll.mean(), "latent_norm": norm}, (weight * focused).mean()
         if not cleans:
             backward(loss + self.settings.latent_norm * norm)
             return told
@@ -157,6 +159,14 @@ class FlowRecipe(LatentRecipe):
         error = flow_score_matching(prediction, target)
         backward(error)
         return {**told, "score_error": error, "score_power": target.square().mean()}
+
+    def _focus(self, x: Tensor, batch: FlowBatch) -> Tensor | None:
+        """What each token of the target of an edit counts for; `None` if they count alike."""
+        if self.settings.edit_focus == 0 or "given" not in batch:
+            return None
+        grid, source = self.flow.grid(x), x[:, : int(batch["given"])].detach()
+        strength = self.settings.edit_focus
+        return focus_weights(source, rows=grid.rows, columns=grid.columns, strength=strength)
 
     def _backward_flow(
         self, x: Tensor, loss: Tensor, norm: Tensor, backward: Callable[[Tensor], None]
@@ -199,6 +209,8 @@ class FlowRecipe(LatentRecipe):
             self.text_encoder,
             self.tokenizer,
             **self.pipeline_settings(),
+            edit_guidance_scale=self.settings.edit_guidance_scale,
+            edit_fidelity=self.settings.edit_fidelity,
         )
         pipeline.set_progress_bar_config(disable=True)
         return pipeline

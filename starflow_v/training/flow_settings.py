@@ -165,6 +165,13 @@ class FlowSettings(LatentSettings):
     context_noise: float = 0.0
     """Noise on what each block reads of earlier tokens, in units of their standard deviation, see
     `flow.context_noise`: for flows that are easier to invert."""
+    edit_focus: float = 0.0
+    """Of edits, what counts for more where the source stands out, see `training.focus`: for the
+    deep block alone, all others frozen; 0: all places alike."""
+    edit_guidance_scale: float | None = None
+    """As guidance_scale, of edits by an instruction; None: the same."""
+    edit_fidelity: float = 0.0
+    """Default of the exported pipeline: how much of its noise an edit has from its source."""
     latent_norm: float = 0.0
     """Weight of the penalty on what the shallow blocks make; the image model had 1e-4."""
     recompute: bool = False
@@ -185,7 +192,7 @@ class FlowSettings(LatentSettings):
         if self.text.labels is not None and self.denoiser is not None:
             raise ValueError("classes are for image models: set denoiser=null beside text.labels")
         self._check_frozen()
-        for name in ("latent_norm", "context_noise"):
+        for name in ("latent_norm", "context_noise", "edit_focus"):
             value = getattr(self, name)
             if value < 0:
                 raise ValueError(f"{name}={value} is not valid: give 0 or more")
@@ -204,4 +211,9 @@ class FlowSettings(LatentSettings):
             raise ValueError(
                 f"frozen={self.frozen} keeps the weights of another pipeline: name its folder by "
                 "initialize (lora freezes all networks by itself)"
+            )
+        if self.edit_focus > 0 and not {"shallow", "denoiser"} <= set(self.frozen):
+            raise ValueError(
+                f"edit_focus={self.edit_focus} weighs the deep block's tokens, which is no "
+                "likelihood to shallow blocks and denoiser: set frozen=[shallow, denoiser]"
             )

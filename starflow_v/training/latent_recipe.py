@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from starflow_v.data.buckets import OF_PAIRS
+from starflow_v.data.buckets import BEGUN, OF_PAIRS
 from starflow_v.data.latent_cache import LatentBatch, LatentCache
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
 from starflow_v.text import wrap_caption
@@ -26,7 +26,7 @@ NOISE = 2
 """Sets the draws of noise and caption dropout apart from those that choose a step's samples."""
 Batch = Mapping[str, Tensor]
 """latents and eps (B,T,c,h,w), the captions (see `flow_text`), of edits the number of latent frames
-that are given, (), and places (T,) where frames are left out; and what a recipe adds."""
+that are given, () and all places (T,); and what a recipe adds."""
 
 
 class LatentRecipe:
@@ -98,15 +98,13 @@ class LatentRecipe:
         }
 
     def _of_edits(self, batch: LatentBatch) -> Batch:
-        """How many latent frames are the source; first frames alone stand where clips have them."""
-        task = batch.bucket.task
-        if task not in OF_PAIRS:
+        """How many latent frames are the source; where clips are only begun, the frames of both
+        stand where those of whole clips do."""
+        if batch.bucket.task not in OF_PAIRS:
             return {}
-        given = torch.tensor(batch.latents.shape[1] // 2)
-        if task == "v2v":
-            return {"given": given}
+        given = torch.arange(batch.latents.shape[1] // 2)
         length = self.codec.latent_frames(self.settings.data.num_frames)
-        return {"given": given, "places": torch.tensor([0, length])}
+        return {"given": torch.tensor(len(given)), "places": torch.cat((given, length + given))}
 
     def held_out_batch(self, count: int) -> Batch:
         """The first held-out samples, always the same, where the networks are."""
@@ -162,7 +160,7 @@ class LatentRecipe:
             "guidance_scale": settings.guidance_scale,
             "text_length": settings.text.length,
             "conditions": list(settings.conditions),
-            "tasks": list(data.wanted),
+            "tasks": [task for task in data.wanted if task not in BEGUN],
             "window_frames": frames,
             "window_overlap": frames - 1,
         }

@@ -11,6 +11,7 @@ from starflow_v.baselines.couplings import (
     OptimalTransportCoupling,
     WeightedCoupling,
 )
+from starflow_v.data.buckets import BEGUN
 from starflow_v.training.flow_settings import LatentSettings
 
 OBJECTIVE = "flow_matching"
@@ -66,10 +67,10 @@ class MatchingSettings(LatentSettings):
             raise ValueError(
                 f"noise_std={self.noise_std}, but flow matching learns clean latents: set it to 0"
             )
-        if "v2v_image" in self.data.wanted:
+        for task in self.data.wanted.keys() & set(BEGUN):
             raise ValueError(
-                "the task v2v_image shows single frames at their places in a clip, which flow "
-                "matching does not know: set data.tasks.v2v_image=0"
+                f"the task {task} shows frames at their places in a clip, which flow matching "
+                f"does not know: set data.tasks.{task}=0"
             )
 
 

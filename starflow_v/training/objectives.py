@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from starflow_v.denoiser import SCORE_UNIT
-from starflow_v.flow.likelihood import LOG_TAU, bits
+from starflow_v.flow.likelihood import LOG_TAU, bits, token_log_prob
 
 
 def add_noise(latents: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
@@ -38,15 +38,20 @@ def add_noise(latents: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
     return latents + per_sample(sigma, latents) * eps
 
 
-def negative_log_likelihood(z: Tensor, log_det: Tensor) -> Tensor:
+def negative_log_likelihood(z: Tensor, log_det: Tensor, weights: Tensor | None = None) -> Tensor:
     """NLL of each sample in nats per element, without the constant, (B,).
 
     Args:
         z: (B, T, c, h, w).
         log_det: log |dz/dx| of each token, (B, T, rows, columns).
+        weights: what each token counts for, like `log_det`; `None`: 1.
     """
     elements = z[0].numel()
-    return (z.square().flatten(1).sum(1) / 2 - log_det.flatten(1).sum(1)) / elements
+    if weights is None:
+        return (z.square().flatten(1).sum(1) / 2 - log_det.flatten(1).sum(1)) / elements
+    constant = LOG_TAU / 2 * elements / log_det[0].numel()
+    tokens = -token_log_prob(z, log_det) - constant
+    return (weights * tokens).flatten(1).sum(1) / elements
 
 
 def latent_norm(between: Iterable[Tensor]) -> Tensor:

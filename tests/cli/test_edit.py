@@ -105,6 +105,19 @@ def test_strength_is_recorded_and_made_again(model: Path, clip: Path, tmp_path: 
     assert refused.exit_code == 2 and "no option beside it" in refused.output
 
 
+def test_fidelity_is_recorded_and_made_again(model: Path, clip: Path, tmp_path: Path) -> None:
+    made = {}
+    for share in (0, 0.9):
+        video = made[share] = tmp_path / f"{share}.webp"
+        more = ["--model", model, "--fidelity", share, "--frames", 5]
+        assert edit(clip, "a red circle", "-o", video, *more).exit_code == 0
+        assert json.loads(video.with_suffix(".json").read_text("utf-8"))["fidelity"] == share
+    assert made[0].read_bytes() != made[0.9].read_bytes()
+    again = tmp_path / "again.webp"
+    assert edit("--from", made[0.9].with_suffix(".json"), "-o", again).exit_code == 0
+    assert again.read_bytes() == made[0.9].read_bytes()
+
+
 def test_inversion_needs_no_training(pipeline: Path, clip: Path, tmp_path: Path) -> None:
     more = ["--model", pipeline, "--frames", 5]
     result = edit(clip, "red", "-o", tmp_path / "out.mp4", *more)
@@ -126,6 +139,8 @@ def test_inversion_needs_no_training(pipeline: Path, clip: Path, tmp_path: Path)
         ("{folder}/sound.mp4", [], "sound.mp4"),
         ("{folder}/one.mp4", [], "at least 2, or animate it"),
         ("{clip}", ["--strength", 2], "--strength"),
+        ("{clip}", ["--fidelity", 1.5], "--fidelity"),
+        ("{clip}", ["--fidelity", 0.5, "--strength", 0.5], "--fidelity and --strength"),
         ("{clip}", ["--then", "5: blue"], "one prompt from its first frame to its last"),
         ("{clip}", ["--strength", "nan"], "strength"),
         ("{clip}", ["--strength", 0.5, "--mask", "{folder}/small.png"], "--mask and --strength"),

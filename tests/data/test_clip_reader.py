@@ -15,6 +15,7 @@ from tests.data.video_io.clips import disc_clip, gray_clip, levels_of, make_vide
 
 READER = ClipReader(
     num_frames=5,
+    start_frames=3,
     fps=10,
     sizes=(Size(32, 32), Size(24, 40)),
     clips=3,
@@ -74,6 +75,14 @@ def test_a_pair_is_read_at_the_same_times(tmp_path: Path) -> None:
     assert read.sources is not None
     for clip, before in zip(read.clips, read.sources, strict=True):
         assert [it + 20 for it in levels_of(clip)] == levels_of(before)
+
+
+def test_pairs_that_are_only_begun_are_shorter(tmp_path: Path) -> None:
+    levels = [10 * i for i in range(20)]
+    video = make_video(tmp_path / "a.mp4", gray_clip(levels), fps=10)
+    read = READER((record(video, video), "v2v_start"))
+    assert read.sources is not None
+    assert [len(clip) for clip in read.clips + read.sources] == [3] * 6
 
 
 def test_stills_of_pairs_come_from_pictures_and_from_videos(tmp_path: Path) -> None:

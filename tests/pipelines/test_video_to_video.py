@@ -97,7 +97,7 @@ def test_the_noise_of_a_pair_gives_its_target_back(edit: Pipe) -> None:
     z = edit.flow(x, text).z
     noise = torch.cat((eps[:, :3], z[:, 3:]), dim=1).transpose(1, 2)
     arguments = request(prompt=PROMPT, guidance_scale=0, latents=noise)
-    chunked = edit._begin_run(*edit._begin(arguments, CLIP, None, None))
+    chunked = edit._begin_run(*edit._begin(arguments, CLIP, None, None, None))
     one = chunked.begin(chunked.chunks[0], chunked.shown)
     made = torch.cat(list(one.shallow(one.deep(one.noise))), dim=1)
     assert_close(made, x[:, 3:], atol=1e-4, rtol=0)
@@ -143,7 +143,7 @@ def test_a_short_clip_stands_still_in_the_prefix(edit: Pipe) -> None:
     """So that the target is at the place where it was in training."""
     still = np.concatenate([CLIP[:5], *[CLIP[4:5]] * 4])
     assert_close(latents_of(edit, CLIP[:5]), latents_of(edit, still)[:, :2], atol=1, rtol=0)
-    plan, source = edit._begin(request(), CLIP[:5], None, None)
+    plan, source = edit._begin(request(), CLIP[:5], None, None, None)
     assert plan.latent_frames == 2
     assert_close(edit._encode_part(source, 0, 1), encode(edit, still))
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from starflow_v.config import load_config
-from starflow_v.data.buckets import Bucket, Size
+from starflow_v.data.buckets import OF_PAIRS, Bucket, Size
 from starflow_v.training.data.files import FileFlowData
 from starflow_v.training.data.flow_data import load_codec
 from starflow_v.training.data.settings import FolderData
@@ -18,7 +18,8 @@ from starflow_v.training.data.sources import open_data
 from starflow_v.training.flow_settings import FlowSettings
 from tests.training.files import make_run, write_metadata
 
-ALL_TASKS = "data.tasks={video: 1, image: 1, extend: 1, last: 1, v2v: 1, v2v_image: 1}"
+PAIRS = "v2v: 1, v2v_start: 1, v2v_image: 1"
+ALL_TASKS = f"data.tasks={{video: 1, image: 1, extend: 1, last: 1, {PAIRS}}}"
 
 
 @pytest.fixture
@@ -48,9 +49,11 @@ def test_every_task_and_size_is_made_of_files(config: Path) -> None:
         Bucket("last", square): 4,
         Bucket("last", wide): 4,
         Bucket("v2v", wide): 2,
+        Bucket("v2v_start", wide): 2,
         Bucket("v2v_image", wide): 2,
     }
-    frames = {"video": 2, "image": 1, "extend": 1, "last": 3, "v2v": 4, "v2v_image": 2}
+    frames = {"video": 2, "image": 1, "extend": 1, "last": 3}
+    frames |= {"v2v": 4, "v2v_start": 4, "v2v_image": 2}
     seen: dict[str, set[int]] = {}
     for step in range(60):
         batch = data.latents.batch(step, range(2))
@@ -58,7 +61,7 @@ def test_every_task_and_size_is_made_of_files(config: Path) -> None:
         assert batch.latents.shape[-2:] == (height // 8, width // 8)
         seen.setdefault(batch.bucket.task, set()).add(batch.latents.shape[1])
     assert seen == {task: {count} for task, count in frames.items()}
-    for task in ("v2v", "v2v_image"):
+    for task in OF_PAIRS:
         told = data.conditions(Bucket(task, wide))
         assert (told.task, told.fps, told.aspect_ratio) == ("v2v", 8, "4:3")
     assert data.conditions(Bucket("image", square)).fps == 0

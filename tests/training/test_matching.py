@@ -155,10 +155,11 @@ def test_what_does_not_fit_is_refused(config: Path, change: str, message: str) -
         load_settings(config, [change])
 
 
-def test_first_frames_of_edits_are_refused(config: Path) -> None:
+@pytest.mark.parametrize("task", ["v2v_start", "v2v_image"])
+def test_edits_that_are_only_begun_are_refused(config: Path, task: str) -> None:
     """Their places in the clip would be lost."""
     with pytest.raises(ValueError, match="does not know"):
-        load_settings(config, ["data.tasks.v2v_image=1", "data.clips.v2v_image=256"])
+        load_settings(config, [f"data.tasks.{task}=1", f"data.clips.{task}=256"])
 
 
 @pytest.mark.parametrize("kappa", ["0", "-1", ".nan", ".inf"])

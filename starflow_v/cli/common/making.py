@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from starflow_v.cli.common.checks import check_places, check_wishes
 from starflow_v.cli.common.clips import Source, make_batch
@@ -30,6 +31,8 @@ from starflow_v.cli.common.shared_options import Making
 from starflow_v.cli.common.tasks import Task
 from starflow_v.processes import this_process
 
+NO_WISHES: Mapping[str, Any] = {}
+
 
 def make(
     kind: type[Task],
@@ -38,7 +41,7 @@ def make(
     options: Making,
     *,
     compare: bool = False,
-    strength: float | None = None,
+    more: Mapping[str, Any] = NO_WISHES,
 ) -> None:
     """The videos of a command, new or as recorded.
 
@@ -48,11 +51,11 @@ def make(
         prompt: what the video shows.
         options: how it is made.
         compare: whether a comparison with what is given is written beside it.
-        strength: how much of a clip is forgotten.
+        more: wishes that the task alone has.
     """
     given = {name: path for name, path in files.items() if path is not None}
     if options.from_record is not None:
-        _refuse_options(given, prompt, options, strength)
+        _refuse_options(given, prompt, options, more)
         record = read_record(options.from_record)
         _make_again(kind, record, options, compare=compare)
         return
@@ -75,12 +78,12 @@ def make(
     task = kind(**given)
     task.check()
     folder = read_model_folder(options.model or embedded_model())
-    wishes = replace(options.wishes(), strength=strength)
+    wishes = replace(options.wishes(), **more)
     make_all(task, batches, wishes, folder, hash_files(folder), options, compare=compare)
 
 
 def _refuse_options(
-    given: Mapping[str, Path], prompt: str | None, options: Making, strength: float | None
+    given: Mapping[str, Path], prompt: str | None, options: Making, more: Mapping[str, Any]
 ) -> None:
     """Nothing may be said beside a record but where to and from which folder."""
     as_recorded = Making(
@@ -89,7 +92,8 @@ def _refuse_options(
         overwrite=options.overwrite,
         from_record=options.from_record,
     )
-    if given or (prompt, strength) != (None, None) or options != as_recorded:
+    said = [prompt, *more.values()]
+    if given or any(it is not None for it in said) or options != as_recorded:
         raise ValueError(
             "--from makes a video as it was recorded; expected no option beside it but -o, "
             "--model, --compare and --overwrite"

@@ -63,6 +63,15 @@ Mask = Annotated[
         help="A picture or a video of the clip's size: what is white is made, what is black stays.",
     ),
 ]
+Fidelity = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="By instruction: so much of the noise is the clip's own. 1 keeps near to the clip, 0 "
+        "makes any video of the instruction; default: as the model has it, 0 with --mask.",
+    ),
+]
 Strength = Annotated[
     float | None,
     typer.Option(

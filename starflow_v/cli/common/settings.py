@@ -38,6 +38,7 @@ class Wishes:
     device: str | None = None
     dtype: str | None = None
     kv_dtype: str | None = None
+    fidelity: float | None = None
     strength: float | None = None
     threads: int | None = None
     attention_temperature: float | None = None
@@ -81,6 +82,8 @@ class Settings:
     """Euler steps a frame of a flow-matching model."""
     kv_dtype: str | None = None
     """How keys and values are kept; None: as computed."""
+    fidelity: float | None = None
+    """How much of its noise an edit by an instruction has from its clip; None: there is none."""
     strength: float | None = None
     """How much of a clip's noise is forgotten; None: there is no clip, or an instruction."""
     attention_temperature: float | None = None
@@ -100,13 +103,15 @@ def settle(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> Settings:
     frame_rate = _or(wishes.frame_rate, defaults.frame_rate)
     solver, steps = _solver(wishes, pipe, height, width)
     parallel = solver in SPANS
+    instructed = task.edits and wishes.strength is None
+    guidance = defaults.guidance_of(instruction=instructed)
     return Settings(
         negative_prompt=wishes.negative_prompt,
         height=height,
         width=width,
         num_frames=task.num_frames(pipe, wishes.num_frames, frame_rate),
         frame_rate=frame_rate,
-        guidance_scale=_or(wishes.guidance_scale, defaults.guidance_scale),
+        guidance_scale=_or(wishes.guidance_scale, guidance),
         solver=solver,
         steps=steps,
         block_size=_or(wishes.block_size, SPANS[solver]) if parallel else None,
@@ -115,6 +120,7 @@ def settle(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> Settings:
         dtype=str(pipe.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
         kv_dtype=wishes.kv_dtype,
+        fidelity=_or(wishes.fidelity, task.fidelity(pipe)) if instructed else None,
         strength=wishes.strength,
         attention_temperature=wishes.attention_temperature,
     )

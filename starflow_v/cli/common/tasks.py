@@ -40,6 +40,8 @@ class Task(ABC):
 
     name: ClassVar[str]
     """The command's."""
+    edits: ClassVar[bool] = False
+    """Whether a clip is changed."""
 
     @property
     def files(self) -> dict[str, Path]:
@@ -70,6 +72,10 @@ class Task(ABC):
     def num_frames(self, pipe: GeneratingPipeline, wish: int | None, frame_rate: int) -> int:
         """How many frames are made, or (to extend) added, where so many are wished for."""
         return pipe.whole_frames(pipe.defaults.num_frames if wish is None else wish)
+
+    def fidelity(self, pipe: GeneratingPipeline) -> float:
+        """How much of its noise an edit has from its clip where nothing is wished for."""
+        return pipe.defaults.edit_fidelity
 
     @abstractmethod
     def start(self, pipe: GeneratingPipeline, settings: Settings) -> Start:
@@ -180,6 +186,7 @@ class Edit(Task):
     """A clip that is edited, whole or where a mask is white."""
 
     name = "edit"
+    edits = True
     video: Path
     mask: Path | None = None
 
@@ -200,6 +207,9 @@ class Edit(Task):
         info = probe_video(self.video)
         return pipe.nearest_size(info.height, info.width)
 
+    def fidelity(self, pipe: GeneratingPipeline) -> float:
+        return 0.0 if self.mask is not None else super().fidelity(pipe)
+
     def num_frames(self, pipe: GeneratingPipeline, wish: int | None, frame_rate: int) -> int:
         from starflow_v.data.video_io import iter_frames
 
@@ -216,7 +226,13 @@ class Edit(Task):
             num_frames=settings.num_frames,
         ).frames
         return Start(
-            stream=partial(pipe.stream, self.video, strength=settings.strength, mask=self.mask),
+            stream=partial(
+                pipe.stream,
+                self.video,
+                mask=self.mask,
+                fidelity=settings.fidelity,
+                strength=settings.strength,
+            ),
             total_frames=len(clip),
             reference=clip,
             sound=self.video,

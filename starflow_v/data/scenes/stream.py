@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from starflow_v.data.buckets import OF_PAIRS, OF_STILLS
+from starflow_v.data.buckets import OF_PAIRS, frames_of
 from starflow_v.data.pixels import hide
 from starflow_v.data.scenes.captions import sample_caption
 from starflow_v.data.scenes.edits import EDITS, sample_edit
@@ -34,8 +34,10 @@ class TaskWeights:
     """A clip from its caption and its last frame."""
     v2v: float = 0.2
     """A clip from another clip and an instruction."""
+    v2v_start: float = 0.0
+    """What such a pair begins with: the shortest clips that show motion."""
     v2v_image: float = 0.0
-    """The first frames of such a pair alone."""
+    """Its first frames alone."""
 
     def shares(self) -> dict[str, float]:
         """Task -> probability."""
@@ -51,6 +53,8 @@ class StreamSettings:
     """What the clips of a stream are like."""
 
     num_frames: int = 17
+    start_frames: int = 5
+    """Of "v2v_start": two latent frames."""
     height: int = 64
     width: int = 64
     fps: float = 8.0
@@ -85,9 +89,9 @@ class Sample:
     """One example. Frames are uint8, (F,H,W,3)."""
 
     task: str
-    """"video", "image", "extend", "last", "v2v" or "v2v_image"."""
+    """"video", "image", "extend", "last", "v2v", "v2v_start" or "v2v_image"."""
     caption: str
-    """For "v2v" and "v2v_image" the instruction."""
+    """For pairs the instruction."""
     frames: NDArray[np.uint8]
     fps: float
     """0 for a still."""
@@ -152,7 +156,8 @@ class SceneStream:
         edit = sample_edit(rng, kind, self.settings.scenes)
         while is_held_out(edit.before) != self.held_out:
             edit = sample_edit(rng, kind, self.settings.scenes)
-        num_frames = 1 if task in OF_STILLS else None
+        clip, begun = self.settings.num_frames, self.settings.start_frames
+        num_frames = frames_of(task, clip=clip, start=begun)
         source, mask = self._render(edit.before, num_frames=num_frames), None
         if edit.region is not None:
             mask = edit.region.mask(height=self.settings.height, width=self.settings.width)

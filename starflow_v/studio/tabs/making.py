@@ -56,7 +56,11 @@ def add_making_tab(studio: Studio, spec: MakingTab, gallery: gr.HTML) -> None:
                 go = gr.Button(spec.title, variant="primary", min_width=120)
                 stop = gr.Button("Stop", variant="stop", min_width=120, interactive=False)
             controls = add_controls(
-                studio, of_source=source is not None, length=spec.length, adds=spec.adds
+                studio,
+                of_source=source is not None,
+                length=spec.length,
+                adds=spec.adds,
+                instruction=spec.has_ways and studio.workshop.edits_by_instruction,
             )
             if ways is not None:
                 controls = Controls(by_name={**controls.by_name, **ways.by_name})

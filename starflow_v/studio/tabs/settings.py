@@ -35,7 +35,9 @@ class Controls:
         return dict(zip(self.by_name, values, strict=True))
 
 
-def add_controls(studio: Studio, *, of_source: bool, length: str, adds: bool) -> Controls:
+def add_controls(
+    studio: Studio, *, of_source: bool, length: str, adds: bool, instruction: bool
+) -> Controls:
     """Lay them out.
 
     Args:
@@ -43,6 +45,7 @@ def add_controls(studio: Studio, *, of_source: bool, length: str, adds: bool) ->
         of_source: whether the size is that of a source unless told otherwise.
         length: what the number of frames is called.
         adds: whether they are added to those of a clip, which are no multiple of four.
+        instruction: whether the prompt tells what is to be done.
     """
     pipe, choices = studio.workshop.pipe, studio.choices
     found: dict[str, gr.components.Component] = {}
@@ -70,7 +73,7 @@ def add_controls(studio: Studio, *, of_source: bool, length: str, adds: bool) ->
         found["guidance"] = gr.Slider(
             0,
             studio.limits.guidance,
-            pipe.defaults.guidance_scale,
+            pipe.defaults.guidance_of(instruction=instruction),
             step=0.1,
             label="Guidance: how closely the prompt is followed",
         )

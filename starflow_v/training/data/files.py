@@ -93,6 +93,7 @@ class FileFlowData(FlowData):
         data = self._data
         reader = ClipReader(
             num_frames=data.num_frames,
+            start_frames=1 + self.codec.temporal_factor,
             fps=data.fps,
             sizes=self.sizes,
             clips=data.clips_per_file,

@@ -43,6 +43,7 @@ MARKERS: dict[str, Task | None] = {
     "extend": "extend",
     "last": "last",
     "v2v": "v2v",
+    "v2v_start": "v2v",
     "v2v_image": "v2v",
 }
 """Task -> what stands before its captions."""

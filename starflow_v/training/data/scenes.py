@@ -52,6 +52,7 @@ class SceneFlowData(FlowData):
         data = self._data
         stream = StreamSettings(
             num_frames=data.num_frames,
+            start_frames=1 + self.codec.temporal_factor,
             height=data.height,
             width=data.width,
             fps=data.fps,

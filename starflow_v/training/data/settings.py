@@ -37,8 +37,8 @@ class DataSettings:
     fps: int = 8
     """Frames per second of a clip, whatever a file has; told in captions."""
     tasks: dict[str, float] = field(default_factory=lambda: {"video": 1.0})
-    """Task (video, image, extend, last, v2v, v2v_image) -> how often a batch is of it, relative to
-    the others; 0 takes one out."""
+    """Task (video, image, extend, last, v2v, v2v_start, v2v_image) -> how often a batch is of it,
+    relative to the others; 0 takes one out."""
 
     def __post_init__(self) -> None:
         unknown = sorted(self.tasks.keys() - set(TASKS))
@@ -48,6 +48,8 @@ class DataSettings:
             raise ValueError(f"tasks {self.tasks}: none may be negative, one must be above 0")
         if "extend" in self.wanted and self.num_frames == 1:
             raise ValueError("extend goes on from a first frame: raise data.num_frames above 1")
+        if "v2v_start" in self.wanted and self.num_frames == 1:
+            raise ValueError("v2v_start shows motion: raise data.num_frames above 1, or v2v_image")
 
     @property
     def wanted(self) -> dict[str, float]:

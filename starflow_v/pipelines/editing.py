@@ -1,0 +1,89 @@
+"""What an edit is made from, and of which noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from starflow_v.data.video_io.frames import Frames
+from starflow_v.flow.encoding import noise_of
+from starflow_v.flow.starflow import StarFlowModel
+from starflow_v.flow.texts import Texts
+from starflow_v.pipelines.forgetting import forgotten, mix
+from starflow_v.pipelines.known import Known
+from starflow_v.pipelines.masks import Mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Known):
+    """Clips to be edited; no frame of the video itself is known.
+
+    Args:
+        clips: pixel frames (F, H, W, 3) of one length, gray where they are to be made.
+        strength: how much of their noise is forgotten; `None`: they are edited by an instruction.
+        fidelity: by an instruction, the share of their own noise in that of the target.
+        length: S, latent frames of a chunk.
+        overlap: c, how many of them are known.
+    """
+
+    clips: Sequence[Frames]
+    strength: float | None
+    fidelity: float
+    length: int
+    overlap: int
+
+
+def faithful_noise(
+    flow: StarFlowModel,
+    prefix: Tensor,
+    own: Tensor,
+    null: Texts,
+    fresh: Iterable[Tensor],
+    fidelity: float,
+) -> list[Tensor]:
+    """Noise for the target of an edit, a share of it the source's own: M frames (B, 1, c, h, w).
+
+    Args:
+        flow: the flow.
+        prefix: noisy latents of all that is known, (B, P, c, h, w).
+        own: noisy latents of the source in the target's place, (B, M, c, h, w).
+        null: what the model is told where it is told nothing.
+        fresh: M frames of noise.
+        fidelity: the share.
+    """
+    z = noise_of(flow, torch.cat((prefix, own), dim=1), null)[:, prefix.shape[1] :]
+    return list(mix(z, iter(fresh), forgotten(fidelity)))
+
+
+def check_ways(strength: object, fidelity: object, mask: Mask | None) -> None:
+    """Refuse what is no share, and ways of editing that exclude each other.
+
+    Raises:
+        ValueError: says which.
+    """
+    _check_share("strength", strength, "the clip itself", "nothing of it")
+    _check_share("fidelity", fidelity, "any target", "one near to the clip")
+    if strength is None:
+        return
+    if fidelity is not None:
+        raise ValueError(
+            "a strength and a fidelity were given: one is of edits by inversion, the other of "
+            "edits by an instruction, so leave one of them out"
+        )
+    if mask is not None:
+        raise ValueError(
+            "a mask and a strength were given: a mask is filled by an instruction, so leave one of "
+            "them out"
+        )
+
+
+def _check_share(name: str, share: object, none: str, whole: str) -> None:
+    if share is None:
+        return
+    if isinstance(share, bool) or not isinstance(share, int | float):
+        raise ValueError(f"{name}={share!r}: give a number from 0 to 1, or None")
+    if not 0 <= share <= 1:
+        raise ValueError(f"{name}={share}: give a number from 0 ({none}) to 1 ({whole})")
