@@ -69,7 +69,7 @@ def test_the_cache_is_as_large_as_its_slots(blueprint: Blueprint) -> None:
         kept = planner.stages(SCHEMES["sequential"])["deep"].kept
         assert kept == pytest.approx(4 * rows * numbers, rel=0.15)  # embeddings and positions too
         eight = planner.stages(SCHEMES["sequential"], storage=Int8Storage())["deep"].kept
-        saved = rows * numbers * (4 - 1 - 4 / 20)
+        saved = rows * numbers * (4 - 1 - 2 / 20)
         assert kept - eight == pytest.approx(saved)
 
 
