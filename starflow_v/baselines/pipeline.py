@@ -48,6 +48,9 @@ class StarFlowVFlowMatchingPipeline(StarFlowVPipeline):
         tasks: what the model was trained for.
         window_frames: latent frames that the network was trained with; longer videos restart.
         window_overlap: latent frames carried over a restart.
+        decoder_cleans: False, as there is no noise.
+        edit_guidance_scale: none; flow matching edits nothing.
+        edit_fidelity: 0.
     """
 
     def __init__(
@@ -71,6 +74,8 @@ class StarFlowVFlowMatchingPipeline(StarFlowVPipeline):
         window_frames: int = 21,
         window_overlap: int = 16,
         decoder_cleans: bool = False,
+        edit_guidance_scale: float | None = None,
+        edit_fidelity: float = 0.0,
     ) -> None:
         super().__init__(
             flow,
@@ -91,6 +96,8 @@ class StarFlowVFlowMatchingPipeline(StarFlowVPipeline):
             window_frames=window_frames,
             window_overlap=window_overlap,
             decoder_cleans=decoder_cleans,
+            edit_guidance_scale=edit_guidance_scale,
+            edit_fidelity=edit_fidelity,
         )
         self.register_to_config(num_inference_steps=num_inference_steps)
         self.integrator: Integrator = Euler(num_inference_steps)
