@@ -146,7 +146,10 @@ class FlowRecipe(LatentRecipe):
         learned = slice(int(batch.get("given", 0)), None)
         z = output.z[:, learned]
         nll = negative_log_likelihood(z, output.log_det[:, learned])
-        focused = negative_log_likelihood(z, output.log_det[:, learned], self._focus(x, batch))
+        focus = self._focus(x, batch)
+        focused = nll
+        if focus is not None:
+            focused = negative_log_likelihood(z, output.log_det[:, learned], focus)
         norm = latent_norm(output.between)
         weight = noise_weight(sigma) if self._told("noise_std") else torch.ones_like(sigma)
         told, loss = {"nll": nll.mean(), "latent_norm": norm}, (weight * focused).mean()

@@ -1,7 +1,6 @@
 """Training the flow and its denoiser: the loss falls, the target is the score, the result loads."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from starflow_v.training.engine.recipe import Share
 from starflow_v.training.export import export_checkpoint
 from starflow_v.training.flow import FlowRecipe
 from starflow_v.training.flow_settings import FlowSettings
-from starflow_v.training.focus import focus_weights
 from starflow_v.training.objectives import negative_log_likelihood
 from starflow_v.training.recipes import train_model
 from tests.pipelines.conftest import tiny_vae
@@ -258,43 +256,6 @@ def test_context_noise_is_drawn_with_its_sample(config):
     assert told[0] != told[1]
 
 
-def edits(config: Path, task: str, more: Sequence[str] = ()) -> FlowRecipe:
-    """A run on edits alone; source and target have 2 latent frames each."""
-    changes = [f"data.tasks={{{task}: 1}}", f"data.clips={{{task}: 256}}"]
-    cache = f"data.cache={config.parent}/edits"
-    return FlowRecipe(load_config(FlowSettings, config, [*changes, cache, *more]))
-
-
-@pytest.mark.parametrize(("task", "places"), [("v2v_image", [0, 3]), ("v2v_start", [0, 1, 3, 4])])
-def test_edits_that_are_only_begun_stand_where_whole_ones_do(config, task, places):
-    longer = ["data.num_frames=9", f"data.cache={config.parent}/long"]
-    whole, begun = (first_batch(edits(config, it, longer)) for it in ("v2v", task))
-    assert_close(begun["latents"], whole["latents"][:, places], atol=2e-3, rtol=0)  # in float16
-    assert begun["places"].tolist() == places and whole["places"].tolist() == list(range(6))
-    assert (begun["given"], whole["given"]) == (len(places) // 2, 3)
-
-
-@pytest.mark.parametrize("task", ["v2v", "v2v_start", "v2v_image"])
-def test_of_edits_the_target_alone_is_learned(config, task):
-    recipe = edits(config, task)
-    modules = {name: part.module for name, part in recipe.parts.items()}
-    for module in modules.values():
-        for parameter in module.parameters():
-            torch.nn.init.normal_(parameter, std=0.1)
-    batch = first_batch(recipe)
-    told = recipe.backward(modules, batch, lambda loss: loss.backward())
-    half = batch["latents"].shape[1] // 2
-    x = (batch["latents"] + 0.3 * batch["eps"]).requires_grad_()
-    with torch.no_grad():
-        text = recipe.text.embed(modules, batch)
-    z, log_det = recipe.flow(x, text, return_dict=False, times=batch.get("places"))
-    nll = negative_log_likelihood(z[:, half:], log_det[:, half:])
-    assert_close(told["nll"], nll.mean())
-    (nll.sum() * z[0, half:].numel()).backward()
-    power = (0.3**2 / 0.3 * x.grad[:, half:]).square().mean()
-    assert_close(told["score_power"], power, rtol=1e-4, atol=0)
-
-
 def test_frozen_networks_stay_as_they_were(config):
     start = train_model(config)
     frozen = "frozen=[shallow, text_encoder, denoiser]"
@@ -311,47 +272,6 @@ def test_frozen_networks_stay_as_they_were(config):
         )
     ]
     assert max(moved) > 0.01
-
-
-def test_a_model_is_not_asked_for_what_edits_begin_with(config):
-    tasks = {"v2v": 1, "v2v_start": 1, "v2v_image": 1}
-    counts = dict.fromkeys(tasks, 256)
-    changes = [f"data.tasks={tasks}", f"data.clips={counts}", "data.tasks.image=0"]
-    recipe = FlowRecipe(load_config(FlowSettings, config, changes))
-    assert recipe.pipeline().config["tasks"] == ["video", "v2v"]
-
-
-def test_an_edits_own_settings_are_the_pipelines(config):
-    settings = load_config(FlowSettings, config, ["edit_fidelity=0.9", "edit_guidance_scale=1"])
-    defaults = FlowRecipe(settings).pipeline().defaults
-    assert (defaults.edit_fidelity, defaults.guidance_of(instruction=True)) == (0.9, 1.0)
-
-
-def test_a_focus_moves_weight_to_where_the_source_stands_out(config):
-    start = train_model(config)
-    frozen = [f"initialize={start}", "frozen=[shallow, text_encoder, denoiser]"]
-    plain, focused = (
-        edits(config, "v2v_image", [*frozen, f"edit_focus={it}"]) for it in (0.0, 3.0)
-    )
-    batch = first_batch(plain)
-    losses: list[torch.Tensor] = []
-    told = [
-        recipe.backward({"flow": recipe.flow}, batch, losses.append) for recipe in (plain, focused)
-    ]
-    assert_close(told[0]["nll"], told[1]["nll"])
-    x = batch["latents"] + 0.3 * batch["eps"]
-    text = plain.text.embed({}, batch)
-    with torch.no_grad():
-        z, log_det = plain.flow(x, text, return_dict=False, times=batch["places"])
-    weights = focus_weights(x[:, :1], rows=log_det.shape[2], columns=log_det.shape[3], strength=3.0)
-    expected = negative_log_likelihood(z[:, 1:], log_det[:, 1:], weights).mean()
-    assert_close(losses[1].detach(), expected)
-    assert (losses[0] - losses[1]).abs() > 1e-4
-
-
-def test_a_focus_wants_the_deep_block_alone(config):
-    with pytest.raises(ValueError, match=r"edit_focus=1\.0 weighs the deep block's tokens"):
-        load_config(FlowSettings, config, ["edit_focus=1"])
 
 
 @pytest.mark.parametrize(
