@@ -37,7 +37,6 @@ from starflow_v.flow.affine import AffineParams
 from starflow_v.flow.order import CoarseToFine, Raster, Reversed, TokenOrder
 from starflow_v.flow.patches import Grid
 from starflow_v.flow.predictor import Predictor
-from starflow_v.nn.attention import group_causal
 
 FOLDER = Path(__file__).parent / "images"
 SEED = 100
@@ -147,10 +146,10 @@ def masks() -> Figure:
     frame = torch.arange(frames).repeat_interleave(tokens)
     slot = torch.arange(words + frames * tokens)
     by_frame = torch.cat((torch.arange(-words, 0), frame))
-    token_by_token = group_causal(slot, slot).allowed
-    frame_causal = group_causal(by_frame, by_frame).allowed
+    token_by_token = slot <= slot[:, None]
+    frame_causal = by_frame <= by_frame[:, None]
     alone = torch.arange(frames * tokens)
-    shallow = group_causal(alone, alone).allowed & (frame[:, None] == frame)
+    shallow = (alone <= alone[:, None]) & (frame[:, None] == frame)
     query, key = by_frame.clamp(min=0)[:, None], by_frame
     denoiser = (key < 0) | (key <= query + 1)
     panels = {

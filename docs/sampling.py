@@ -146,7 +146,8 @@ def curve(results: Results, about: str) -> dict[str, str]:
     """The section of `benchmarks/noise_and_groups.py`."""
     draw("sampling_curve", lambda figure: curves(figure, results))
     head = ["model", "noise", "groups", "bits, noised", "above noise", "bits, clean", "PSNR"]
-    head += ["captions right", "evaluations: sequential, paper, ours", "seconds of ours"]
+    head += ["captions right", "attributes right"]
+    head += ["evaluations: sequential, paper, ours", "seconds of ours"]
     rows = []
     for name, it in results.items():
         evaluations = [str(sum(row["evaluations"].values())) for row in it["rows"]]
@@ -158,6 +159,7 @@ def curve(results: Results, about: str) -> dict[str, str]:
                 *(f"{it[key]:.3f}" for key in ("bits_per_dim", "above_noise", "pixel_bits")),
                 f"{it['denoised_psnr']:.1f}",
                 f"{it['accuracy']['all']:.0%}",
+                f"{it['attributes']:.0%}",
                 ", ".join(evaluations),
                 f"{seconds_of_flow(it['rows'][-1]):.2f}",
             ]
@@ -247,7 +249,7 @@ def curves(figure: Figure, results: Results) -> None:
     """What every model of the curve costs, and what it gives."""
     measures: dict[str, Callable[[Results], float]] = {
         "bits per dimension, clean": lambda it: it["pixel_bits"],
-        "captions right": lambda it: it["accuracy"]["all"],
+        "attributes right": lambda it: it["attributes"],
     }
     for axes, (title, measure) in zip(figure.subplots(1, 2), measures.items(), strict=True):
         for name, it in results.items():

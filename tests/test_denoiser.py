@@ -119,7 +119,7 @@ def test_a_mask_that_no_layer_uses_is_not_made(
     denoiser.transformer.register_forward_pre_hook(lambda _, args: seen.extend(args[2]))
     denoiser(x, text)
     assert len(seen) == 3
-    assert len({id(mask.allowed) for mask in seen}) == kinds
+    assert len({id(mask.bias) for mask in seen}) == kinds
 
 
 @torch.no_grad()

@@ -92,4 +92,4 @@ def teacher_forcing(text: int, frames: int, tokens: int, device: torch.device) -
     noisy = torch.cat((noisy.new_zeros(text), noisy))
     past = ~noisy & (frame < frame[:, None])
     own = (noisy == noisy[:, None]) & (frame == frame[:, None])
-    return Mask(allowed=past | own)
+    return Mask.only(past | own)

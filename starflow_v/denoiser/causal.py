@@ -224,7 +224,7 @@ class CausalDenoiser(ModelMixin, ConfigMixin, PeftAdapterMixin):
         masks: list[Mask] = []
         for ahead, layers in ((1, self.lookahead), (0, rest)):
             if layers:  # a mask is large: those of no layer are not made
-                masks += [Mask(allowed=recent & (key <= query + ahead))] * layers
+                masks += [Mask.only(recent & (key <= query + ahead))] * layers
         return masks
 
     def _grid(self, latents: Tensor) -> Grid:

@@ -15,14 +15,24 @@ from starflow_v.nn.rope import Rotary, space_pairs
 
 
 class Mask(NamedTuple):
-    """Which keys each query attends to: all of them, the causal triangle, or those `allowed`.
+    """Which keys each query attends to: all of them, the causal triangle, or as a `bias` says.
 
     `causal` needs no tensor: the last query attends to all keys, each one before it to one fewer.
-    `allowed` is (queries, keys), bool.
+    `bias` (queries, keys) is added to the logits: 0, or minus infinity for keys that are not
+    attended to. (Attention makes such numbers of a mask of bool, in every layer anew.)
     """
 
-    allowed: Tensor | None = None
+    bias: Tensor | None = None
     causal: bool = False
+
+    @classmethod
+    def only(cls, allowed: Tensor) -> Mask:
+        """Those that are `allowed`, (queries, keys), bool."""
+        return cls(
+            bias=torch.zeros(allowed.shape, device=allowed.device).masked_fill_(
+                ~allowed, -torch.inf
+            )
+        )
 
 
 EXPLICIT_LIMIT = 1024
@@ -42,8 +52,7 @@ def causal(past: int, count: int, device: torch.device) -> Mask:
         return FULL
     if past == 0 or device.type == "cuda":
         return CAUSAL
-    every = torch.ones(count, past + count, dtype=torch.bool, device=device)
-    return Mask(allowed=every.tril(past))
+    return Mask(bias=torch.full((count, past + count), -torch.inf, device=device).triu_(past + 1))
 
 
 def group_causal(queries: Tensor, keys: Tensor) -> Mask:
@@ -53,7 +62,7 @@ def group_causal(queries: Tensor, keys: Tensor) -> Mask:
         queries: group number of each query, (S_q,).
         keys: group number of each key, (S_k,).
     """
-    return Mask(allowed=keys <= queries[:, None])
+    return Mask.only(keys <= queries[:, None])
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
@@ -66,21 +75,21 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
         return _attend_explicitly(q, k, v, mask)
     queries, keys = q.shape[-2], k.shape[-2]
     if mask.causal and queries < keys:
-        bias = causal_lower_right(queries, keys)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask.allowed, is_causal=mask.causal)
+        triangle = causal_lower_right(queries, keys)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=triangle)
+    bias = None if mask.bias is None else mask.bias.to(q.dtype)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=mask.causal)
 
 
 def _attend_explicitly(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
     """Products over (B heads); mask and scale cost no pass of their own over the logits."""
     queries, keys = q.shape[-2], k.shape[-2]
-    allowed = mask.allowed
     if mask.causal:
-        past = keys - queries
-        allowed = torch.ones(queries, keys, dtype=torch.bool, device=q.device).tril(past)
-    bias = q.new_zeros(queries, keys)
-    if allowed is not None:
-        bias.masked_fill_(~allowed, -torch.inf)
+        bias = q.new_full((queries, keys), -torch.inf).triu_(keys - queries + 1)
+    elif mask.bias is not None:
+        bias = mask.bias.to(q.dtype)
+    else:
+        bias = q.new_zeros(queries, keys)
     logits = torch.baddbmm(bias, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=q.shape[-1] ** -0.5)
     mixed = logits.softmax(-1).to(v.dtype) @ v.flatten(0, 1)
     return mixed.unflatten(0, q.shape[:2])

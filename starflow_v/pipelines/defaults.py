@@ -17,7 +17,12 @@ class Defaults:
     edit_guidance_scale: float | None
     edit_fidelity: float
 
-    def guidance_of(self, *, instruction: bool) -> float:
-        """w where none is given: of an edit by an instruction its own, if the model has one."""
+    def of_edits(self, *, masked: bool) -> tuple[float, float]:
+        """w and the fidelity of an edit by an instruction that says neither.
+
+        What a mask hides has no noise of its own: it is made as a new video is.
+        """
+        if masked:
+            return self.guidance_scale, 0.0
         own = self.edit_guidance_scale
-        return own if instruction and own is not None else self.guidance_scale
+        return self.guidance_scale if own is None else own, self.edit_fidelity

@@ -171,10 +171,10 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
         check_ways(strength, fidelity, mask)
         if strength is None:
             self._need_task("v2v", "edit by an instruction; strength= edits by inversion")
-            fidelity = given(fidelity, 0.0 if mask is not None else self.defaults.edit_fidelity)
-        if request.guidance is None:
-            usual = self.defaults.guidance_of(instruction=strength is None)
-            request = replace(request, guidance_scale=given(request.guidance_scale, usual))
+            weight, faithful = self.defaults.of_edits(masked=mask is not None)
+            fidelity = given(fidelity, faithful)
+            if request.guidance is None:
+                request = replace(request, guidance_scale=given(request.guidance_scale, weight))
         clips = list_clips(video, name="video")
         size = clip_size(clips[0])
         request = self._sized(request.for_givens(len(clips), "clips"), size)

@@ -169,7 +169,7 @@ class FlowSettings(LatentSettings):
     """Of edits, what counts for more where the source stands out, see `training.focus`: for the
     deep block alone, all others frozen; 0: all places alike."""
     edit_guidance_scale: float | None = None
-    """As guidance_scale, of edits by an instruction; None: the same."""
+    """As guidance_scale, of edits by an instruction without a mask; None: the same."""
     edit_fidelity: float = 0.0
     """Default of the exported pipeline: how much of its noise an edit has from its source."""
     latent_norm: float = 0.0

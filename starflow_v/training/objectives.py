@@ -47,11 +47,10 @@ def negative_log_likelihood(z: Tensor, log_det: Tensor, weights: Tensor | None =
         weights: what each token counts for, like `log_det`; `None`: 1.
     """
     elements = z[0].numel()
-    if weights is None:
-        return (z.square().flatten(1).sum(1) / 2 - log_det.flatten(1).sum(1)) / elements
-    constant = LOG_TAU / 2 * elements / log_det[0].numel()
-    tokens = -token_log_prob(z, log_det) - constant
-    return (weights * tokens).flatten(1).sum(1) / elements
+    tokens = -token_log_prob(z, log_det) - LOG_TAU / 2 * elements / log_det[0].numel()
+    if weights is not None:
+        tokens = weights * tokens
+    return tokens.flatten(1).sum(1) / elements
 
 
 def latent_norm(between: Iterable[Tensor]) -> Tensor:

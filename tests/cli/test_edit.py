@@ -105,6 +105,23 @@ def test_strength_is_recorded_and_made_again(model: Path, clip: Path, tmp_path: 
     assert refused.exit_code == 2 and "no option beside it" in refused.output
 
 
+def test_a_mask_has_the_guidance_of_videos(
+    model: Path, clip: Path, mask: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    index = folder / "model_index.json"
+    own = {"guidance_scale": 2.0, "edit_guidance_scale": 1.0, "edit_fidelity": 0.9}
+    index.write_text(json.dumps(json.loads(index.read_text("utf-8")) | own), "utf-8")
+    for more, usual in (([], (1.0, 0.9)), (["--mask", mask], (2.0, 0.0))):
+        video = tmp_path / f"{len(more)}.webp"
+        more = [*more, "--model", folder, "--frames", 5]
+        done = edit(clip, "a red circle", "-o", video, *more)
+        assert done.exit_code == 0, done.output
+        record = json.loads(video.with_suffix(".json").read_text("utf-8"))
+        assert (record["guidance_scale"], record["fidelity"]) == usual
+
+
 def test_fidelity_is_recorded_and_made_again(model: Path, clip: Path, tmp_path: Path) -> None:
     made = {}
     for share in (0, 0.9):

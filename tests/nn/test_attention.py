@@ -80,7 +80,7 @@ def test_after_a_past_too_cuda_needs_no_mask() -> None:
     assert causal(5, 3, CUDA) == CAUSAL
     assert causal(5, 1, CUDA) == causal(5, 1, CPU) == FULL
     assert causal(0, 3, CPU) == CAUSAL
-    assert causal(5, 3, CPU).allowed is not None
+    assert causal(5, 3, CPU).bias is not None
 
 
 def test_cached_chunks_are_the_whole() -> None:
@@ -100,4 +100,4 @@ def test_cached_chunks_are_the_whole() -> None:
 
 def test_a_mask_of_nobody_is_not_made_for_the_causal_kernel() -> None:
     assert Mask() == FULL
-    assert CAUSAL.allowed is None
+    assert CAUSAL.bias is None

@@ -80,7 +80,9 @@ def test_the_model_says_what_is_usual(make_pipe: Make) -> None:
     usual = latents_of(pipe)
     assert pipe.guidance_scale == 1.0
     assert torch.equal(usual, latents_of(pipe, fidelity=0.9, guidance_scale=1.0))
-    assert torch.equal(latents_of(pipe, mask=SQUARE), latents_of(pipe, mask=SQUARE, fidelity=0))
+    anew = latents_of(pipe, mask=SQUARE)
+    assert pipe.guidance_scale == 3.0, "what a mask hides is made as a new video is"
+    assert torch.equal(anew, latents_of(pipe, mask=SQUARE, fidelity=0, guidance_scale=3.0))
     latents_of(pipe, strength=0.5)
     assert pipe.guidance_scale == 3.0, "inversion is guided as any video is"
 

@@ -71,7 +71,7 @@ def test_a_model_is_not_asked_for_what_edits_begin_with(config):
 def test_an_edits_own_settings_are_the_pipelines(config):
     settings = load_config(FlowSettings, config, ["edit_fidelity=0.9", "edit_guidance_scale=1"])
     defaults = FlowRecipe(settings).pipeline().defaults
-    assert (defaults.edit_fidelity, defaults.guidance_of(instruction=True)) == (0.9, 1.0)
+    assert defaults.of_edits(masked=False) == (1.0, 0.9)
 
 
 def test_a_focus_moves_weight_to_where_the_source_stands_out(config):

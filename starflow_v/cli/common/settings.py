@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SPANS = {"sliding": 256, "jacobi": 64}
+SPANS = {"sliding": 192, "jacobi": 64}
 """Solver of many tokens at a time -> how many, unless told otherwise."""
 TOLERANCE = 1e-3
 EULER = "euler"
@@ -104,7 +104,10 @@ def settle(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> Settings:
     solver, steps = _solver(wishes, pipe, height, width)
     parallel = solver in SPANS
     instructed = task.edits and wishes.strength is None
-    guidance = defaults.guidance_of(instruction=instructed)
+    guidance, fidelity = defaults.guidance_scale, None
+    if instructed:
+        guidance, faithful = defaults.of_edits(masked=task.masked)
+        fidelity = _or(wishes.fidelity, faithful)
     return Settings(
         negative_prompt=wishes.negative_prompt,
         height=height,
@@ -120,7 +123,7 @@ def settle(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> Settings:
         dtype=str(pipe.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
         kv_dtype=wishes.kv_dtype,
-        fidelity=_or(wishes.fidelity, task.fidelity(pipe)) if instructed else None,
+        fidelity=fidelity,
         strength=wishes.strength,
         attention_temperature=wishes.attention_temperature,
     )

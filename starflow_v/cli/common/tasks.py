@@ -44,6 +44,11 @@ class Task(ABC):
     """Whether a clip is changed."""
 
     @property
+    def masked(self) -> bool:
+        """Whether only a part of it is."""
+        return "mask" in self.files
+
+    @property
     def files(self) -> dict[str, Path]:
         """The files that were given, by the names of their fields."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
@@ -72,10 +77,6 @@ class Task(ABC):
     def num_frames(self, pipe: GeneratingPipeline, wish: int | None, frame_rate: int) -> int:
         """How many frames are made, or (to extend) added, where so many are wished for."""
         return pipe.whole_frames(pipe.defaults.num_frames if wish is None else wish)
-
-    def fidelity(self, pipe: GeneratingPipeline) -> float:
-        """How much of its noise an edit has from its clip where nothing is wished for."""
-        return pipe.defaults.edit_fidelity
 
     @abstractmethod
     def start(self, pipe: GeneratingPipeline, settings: Settings) -> Start:
@@ -206,9 +207,6 @@ class Edit(Task):
 
         info = probe_video(self.video)
         return pipe.nearest_size(info.height, info.width)
-
-    def fidelity(self, pipe: GeneratingPipeline) -> float:
-        return 0.0 if self.mask is not None else super().fidelity(pipe)
 
     def num_frames(self, pipe: GeneratingPipeline, wish: int | None, frame_rate: int) -> int:
         from starflow_v.data.video_io import iter_frames

@@ -50,7 +50,7 @@ class SlidingSolver:
             of its error; `None`: no cap.
     """
 
-    span: int | None = 256
+    span: int | None = 192
     tolerance: float = 1e-3
     max_sweeps: int | None = None
 

@@ -60,9 +60,12 @@ def add_making_tab(studio: Studio, spec: MakingTab, gallery: gr.HTML) -> None:
                 of_source=source is not None,
                 length=spec.length,
                 adds=spec.adds,
-                instruction=spec.has_ways and studio.workshop.edits_by_instruction,
+                guidance=studio.workshop.pipe.defaults.guidance_scale
+                if ways is None
+                else ways.guidance,
             )
             if ways is not None:
+                ways.guide(controls.by_name["guidance"])
                 controls = Controls(by_name={**controls.by_name, **ways.by_name})
         with gr.Column(scale=7, min_width=300):
             figures = gr.HTML(elem_classes="told")

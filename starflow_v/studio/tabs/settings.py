@@ -36,7 +36,7 @@ class Controls:
 
 
 def add_controls(
-    studio: Studio, *, of_source: bool, length: str, adds: bool, instruction: bool
+    studio: Studio, *, of_source: bool, length: str, adds: bool, guidance: float
 ) -> Controls:
     """Lay them out.
 
@@ -45,7 +45,7 @@ def add_controls(
         of_source: whether the size is that of a source unless told otherwise.
         length: what the number of frames is called.
         adds: whether they are added to those of a clip, which are no multiple of four.
-        instruction: whether the prompt tells what is to be done.
+        guidance: its weight unless told otherwise.
     """
     pipe, choices = studio.workshop.pipe, studio.choices
     found: dict[str, gr.components.Component] = {}
@@ -73,7 +73,7 @@ def add_controls(
         found["guidance"] = gr.Slider(
             0,
             studio.limits.guidance,
-            pipe.defaults.guidance_of(instruction=instruction),
+            guidance,
             step=0.1,
             label="Guidance: how closely the prompt is followed",
         )

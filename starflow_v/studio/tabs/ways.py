@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from starflow_v.data.scenes import Region
+from starflow_v.pipelines.defaults import Defaults
 from starflow_v.studio import pages
 from starflow_v.studio.asking import INSIDE, OUTSIDE, read_region
 from starflow_v.studio.studio import MASK, Studio
@@ -30,10 +31,33 @@ LISTEN = {"api_visibility": "private", "show_progress": "hidden", "preprocess": 
 
 @dataclass(frozen=True, kw_only=True)
 class Ways:
-    """The widgets: those by name whose values are read, and the place of a mask."""
+    """The widgets: those by name whose values are read, and the place of a mask.
+
+    Args:
+        by_name: the widgets.
+        mask: where one of one's own is put.
+        weights: the weight of guidance that each way has unless told otherwise.
+    """
 
     by_name: dict[str, gr.components.Component]
     mask: Source
+    weights: Mapping[str, float]
+
+    @property
+    def guidance(self) -> float:
+        """That of the first way."""
+        return next(iter(self.weights.values()))
+
+    def guide(self, slider: gr.components.Component) -> None:
+        """The weight goes with the way."""
+        way = self.by_name["way"]
+        way.change(
+            lambda chosen: self.weights.get(str(chosen), gr.skip()),
+            way,
+            slider,
+            queue=False,
+            **LISTEN,
+        )
 
     @property
     def of_examples(self) -> list[gr.components.Component]:
@@ -109,4 +133,12 @@ def add_ways(studio: Studio, source: Source, prompt: gr.Textbox) -> Ways:
 
     for told in (source.shown, mask.shown, way, *edges):
         told.change(look, edges, seen, queue=False, trigger_mode="always_last", **LISTEN)
-    return Ways(by_name=found, mask=mask)
+    weights = usual_weights(studio.workshop.pipe.defaults)
+    return Ways(by_name=found, mask=mask, weights={it: weights[it] for it in values})
+
+
+def usual_weights(defaults: Defaults) -> dict[str, float]:
+    """The weight of guidance of each way, where none is given."""
+    masks = {INSTRUCT: False, FILL: True}
+    edits = {way: defaults.of_edits(masked=masked)[0] for way, masked in masks.items()}
+    return {**edits, FORGET: defaults.guidance_scale}
