@@ -70,6 +70,14 @@ Processor = Annotated[
         help="Count the processor's seconds in the stages, for a CPU that others use, too.",
     ),
 ]
+Compiled = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile the deep block with torch.compile, once for windows of all lengths; warm up, "
+        "since that takes up to a minute.",
+    ),
+]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write all numbers as JSON.")]
 FailOver = Annotated[
     str | None,
@@ -113,6 +121,7 @@ def measure(
     warm_ups: WarmUps = 2,
     reference: Reference = True,
     processor: Processor = False,
+    compiled: Compiled = False,
     threads: Threads = None,
     device: opt.Device = None,
     dtype: opt.Dtype = None,
@@ -135,6 +144,8 @@ def measure(
 
     solvers = dict(solver_of(it) for it in solver or DEFAULT_SOLVERS)
     pipe, folder = _load(model, device, dtype, threads)
+    if compiled:
+        pipe.flow.deep.block.compile(dynamic=True)
     campaign = Campaign(
         pipe=pipe,
         clip=_clip(pipe, prompt, frames, shape, seed),
@@ -153,7 +164,7 @@ def measure(
         dtype=str(pipe.flow.dtype).removeprefix("torch."),
         seed=campaign.clip.seed,
     )
-    report = describe(campaign, rows, about)
+    report = describe(campaign, rows, about | {"compiled": compiled})
     typer.echo(table(report["results"]))
     if output is not None:
         output.write_text(json.dumps(report, indent=1) + "\n", "utf-8")

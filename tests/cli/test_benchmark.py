@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def test_every_solver_at_every_weight_has_a_row(report: tuple[Path, Result]) -> 
     assert rows[0]["passes"] == {"deep": 1.0, "shallow": 2.0}
     assert rows[0]["max_error"] == 0 and rows[0]["backward_error"] < 1e-4
     assert rows[1]["parameters"]["tolerance"] == 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs g++")
+def test_a_compiled_block_is_measured(pipeline: Path, tmp_path: Path) -> None:
+    path = tmp_path / "A.json"
+    more = ["--solver", "ours", "--guidance", 0, "--compile", "-o", path]
+    result = command(pipeline, *QUICK, *more)
+    assert result.exit_code == 0, result.output
+    facts = json.loads(path.read_text("utf-8"))
+    assert facts["environment"]["compiled"] and facts["results"][0]["max_error"] < 1e-2
 
 
 def test_the_table_has_a_line_for_each_row(report: tuple[Path, Result]) -> None:
