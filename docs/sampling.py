@@ -94,7 +94,7 @@ def solver_cells(row: Results) -> Iterator[str]:
     yield from numbers((row["first_frame_seconds"], row["fps"]))
     yield from (f"{row[name]:.0e}" for name in ("backward_error", "max_error"))
     tolerance = row["parameters"].get("tolerance")
-    yield "" if tolerance is None else f"{tolerance:g}"
+    yield "" if tolerance is None else f"{tolerance:.2g}"
 
 
 def baseline_table(results: Results) -> str:
@@ -232,15 +232,19 @@ def bars(figure: Figure, rows: Sequence[Results]) -> None:
         "passes over the tokens": lambda row: sum(row["passes"].values()),
         "seconds of the flow": seconds_of_flow,
     }
-    for axes, (title, measure) in zip(figure.subplots(1, 3), measures.items(), strict=True):
+    beside = figure.subplots(1, 3, sharey=True)
+    for axes, (title, measure) in zip(beside, measures.items(), strict=True):
         for place, weight in enumerate(weights):
             found = {row["solver"]: measure(row) for row in rows if row["guidance"] == weight}
             at = [index + (place - (len(weights) - 1) / 2) * 0.4 for index in range(len(names))]
-            heights = [found[name] for name in names]
-            drawn = axes.bar(at, heights, 0.38, color=COLORS[place], label=f"guidance {weight:g}")
-            axes.bar_label(drawn, fmt="%.3g", fontsize=6)
-        axes.set_xticks(range(len(names)), names, rotation=25)
+            widths = [found[name] for name in names]
+            drawn = axes.barh(at, widths, 0.38, color=COLORS[place], label=f"guidance {weight:g}")
+            labels = [f"{width:.0f}" if width >= 100 else f"{width:.3g}" for width in widths]
+            axes.bar_label(drawn, labels, fontsize=6, padding=1)
+        axes.set_yticks(range(len(names)), names)
         plain(axes, title)
+    beside[0].set(xscale="log", xlim=(10, None))
+    beside[0].invert_yaxis()
     handles = axes.get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=len(weights), frameon=False)
 
