@@ -38,7 +38,7 @@ SAME = (
     "shallow_blocks",
     "clock",
 )
-SAME_MACHINE = ("machine", "device", "dtype", "threads", "weights_sha256")
+SAME_MACHINE = ("machine", "device", "dtype", "threads", "compiled", "weights_sha256")
 
 
 @dataclass(frozen=True, kw_only=True)

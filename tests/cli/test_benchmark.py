@@ -135,3 +135,11 @@ def test_a_file_that_is_there_is_kept(pipeline: Path, tmp_path: Path) -> None:
     path.write_text("mine")
     result = command(pipeline, "-o", path)
     assert result.exit_code == 2 and path.read_text() == "mine"
+
+
+def test_compiled_and_not_are_told_apart(report: tuple[Path, Result], tmp_path: Path) -> None:
+    facts = json.loads(report[0].read_text("utf-8"))
+    facts["environment"]["compiled"] = True
+    other = tmp_path / "B.json"
+    other.write_text(json.dumps(facts), "utf-8")
+    assert "compiled was False and is True" in command("compare", report[0], other).output
