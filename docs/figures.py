@@ -8,7 +8,7 @@ orders   in which order a block runs through the tokens of a frame (the library'
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from starflow_v.assets import embedded_model
 from starflow_v.data.pixels import to_frames
 from starflow_v.data.scenes import SceneStream, StreamSettings, TaskWeights, canonical_caption
 from starflow_v.flow.affine import AffineParams
-from starflow_v.flow.order import CoarseToFine, Raster, Reversed, TokenOrder
+from starflow_v.flow.order import CoarseToFine, Dilated, Raster, Reversed, TokenOrder
 from starflow_v.flow.patches import Grid
 from starflow_v.flow.predictor import Predictor
 
@@ -187,8 +187,8 @@ def draw_mask(axes: Axes, mask: Tensor | None, words: int, tokens: int) -> None:
 class Watched:
     """A predictor that notes which guesses it is asked about; all else is another one's."""
 
-    def __init__(self, inner: Predictor, guesses: list[tuple[int, Tensor]], start: int) -> None:
-        self._inner, self._guesses, self.start = inner, guesses, start
+    def __init__(self, inner: Predictor, guesses: list[tuple[int, Tensor]]) -> None:
+        self._inner, self._guesses, self.start = inner, guesses, 0
 
     def propose(self, guess: Tensor) -> AffineParams:
         self._guesses.append((self.start, guess.clone()))
@@ -208,15 +208,16 @@ class Watching:
 
     solver: Solver
     guesses: list[tuple[int, Tensor]] = field(default_factory=list)
-    start: int = 0
 
     def solve(
         self, predictor: Predictor, noise: Tensor, *, guess: Tensor | None = None
     ) -> tuple[Tensor, Cost]:
-        watched = Watched(predictor, self.guesses, self.start)
-        solved = self.solver.solve(watched, noise, guess=guess)
-        self.start = watched.start
-        return solved
+        return self.solver.solve(Watched(predictor, self.guesses), noise, guess=guess)
+
+    def solve_frames(
+        self, predictor: Predictor, noise: Iterable[Tensor], *, guess: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Cost]]:
+        return self.solver.solve_frames(Watched(predictor, self.guesses), noise, guess=guess)
 
 
 def jacobi() -> Figure:
@@ -299,7 +300,7 @@ def orders() -> Figure:
         "raster": Raster(),
         "raster from the end": Reversed(),
         "coarse to fine": CoarseToFine(),
-        "coarse to fine, turned": CoarseToFine(turned=True),
+        "dilated": Dilated(),
     }
     figure, axes = plt.subplots(1, 4, figsize=(9, 2.5), layout="constrained")
     for panel, (name, order) in zip(axes, kinds.items(), strict=True):

@@ -26,6 +26,15 @@ VARIANTS = {  # name -> (arguments, rows and columns of tokens)
         {"deep_order": "coarse_to_fine", "shallow_order": "coarse_to_fine", "deep_groups": 2},
         (2, 4),
     ),
+    "dilated": (
+        {
+            "deep_order": "dilated",
+            "shallow_order": "dilated",
+            "deep_groups": 4,
+            "shallow_groups": 4,
+        },
+        (2, 4),
+    ),
 }
 SEEDS = (0, 1)
 WITH_TEXT = [name for name, (arguments, _) in VARIANTS.items() if "text_dim" not in arguments]

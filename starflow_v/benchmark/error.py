@@ -20,7 +20,7 @@ from torch import Tensor
 from starflow_v.benchmark.clip import Made
 from starflow_v.flow.affine import AffineParams
 from starflow_v.flow.predictor import Predictor
-from starflow_v.flow.solver import Cost, Solver
+from starflow_v.flow.solver import Cost, FrameByFrame, Solver
 from starflow_v.flow.starflow import StarFlowModel
 
 
@@ -67,7 +67,7 @@ def deep_error(flow: StarFlowModel, made: Made) -> float:
 
 
 @dataclass
-class CheckingSolver:
+class CheckingSolver(FrameByFrame):
     """A solver that looks at its answers, each once it stands. For blocks without text.
 
     Args:

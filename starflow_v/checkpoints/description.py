@@ -53,7 +53,7 @@ class FlowDescription:
     deep_groups: int | None = None
     """Groups per frame of the deep block; null: token by token."""
     shallow_order: str = "raster"
-    """In which order the shallow blocks run through a frame: raster or coarse_to_fine."""
+    """In which order the shallow blocks run through a frame: raster, coarse_to_fine or dilated."""
     deep_order: str = "raster"
     """The same of the deep block."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import count
 
 import torch
 from einops import rearrange
@@ -13,10 +14,11 @@ from starflow_v.flow.block import FlowBlock
 from starflow_v.flow.context_noise import noisy_context
 from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.order import TokenOrder
+from starflow_v.flow.passages import Passages
 from starflow_v.flow.patches import Grid
 from starflow_v.flow.positions import slot_positions
 from starflow_v.flow.predictor import BlockPredictor, GuidedPredictor, PairedPredictor, Predictor
-from starflow_v.flow.solver import Cost, Solver, solve_at
+from starflow_v.flow.solver import Cost, Solver, solve_frames_at
 from starflow_v.flow.texts import Reader, Texts
 from starflow_v.flow.window import Window
 from starflow_v.nn.cache import AS_THEY_COME
@@ -160,26 +162,28 @@ class DeepFlow(nn.Module):
         held = list(known) if window is None else _in_window(known, window)
         history = deque(known, maxlen=window.overlap if window else 1)
         restarted = len(held) < len(known)
-        begins = True
         last = known[-1] if known else None
-        for frame, z in enumerate(noise, start=len(known)):
+        coming = Passages(noise, first=len(known), reader=reader)
+        while coming.more:
             if window is not None and len(held) == window.frames:
                 held = [*_carried(window, history)]
-                restarted = begins = True
-            text = None if reader is None else reader.news(frame, restarted=restarted)
-            cost = Cost()
-            if begins or text is not None:
-                predictor.restart(text)
-                cost = self._commit(predictor, held, grid)
-                begins = False
-            guess = None if last is None else self.order.to_slots(last, grid)
-            ordered = self.order.to_slots(z, grid)
-            place = f"latent frame {frame} in the deep block"
-            slots, spent = solve_at(place, solver, predictor, ordered, guess=guess)
-            last = self.order.to_raster(slots, grid)
-            history.append(last)
-            held.append(last)
-            yield last, cost + spent
+                restarted = True
+            predictor.restart(coming.text(restarted=restarted))
+            cost = self._commit(predictor, held, grid)
+            room = None if window is None else window.frames - len(held)
+            passage = coming.passage(room, restarted=restarted)
+            for slots, spent in solve_frames_at(
+                (f"latent frame {frame} in the deep block" for frame in count(coming.frame)),
+                solver,
+                predictor,
+                (self.order.to_slots(z, grid) for z in passage),
+                guess=None if last is None else self.order.to_slots(last, grid),
+            ):
+                last = self.order.to_raster(slots, grid)
+                history.append(last)
+                held.append(last)
+                yield last, cost + spent
+                cost = Cost()
 
     def normalize_frames(
         self,

@@ -52,8 +52,8 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         soft_clip: limit of the raw affine parameters.
         shallow_groups: groups per frame of the shallow blocks (2: a coupling layer), or `None`.
         deep_groups: groups per frame of the deep block (1: frame-causal), or `None`.
-        shallow_order: in which order the shallow blocks run through a frame, "raster" or
-            "coarse_to_fine"; every other block begins at the other end.
+        shallow_order: in which order the shallow blocks run through a frame, "raster",
+            "coarse_to_fine" or "dilated"; every other block begins at the other end.
         deep_order: the same of the deep block.
     """
 

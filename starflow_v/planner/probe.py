@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from starflow_v.flow.predictor import Predictor
-from starflow_v.flow.solver import Cost
+from starflow_v.flow.solver import Cost, FrameByFrame
 from starflow_v.planner.schemes import Effort
 from starflow_v.planner.trace import Trace, Work
 
 
 @dataclass
-class MeasuringSolver:
+class MeasuringSolver(FrameByFrame):
     """Solves nothing: measures the first and the last evaluation of a sequence of tokens."""
 
     trace: Trace

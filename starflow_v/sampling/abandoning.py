@@ -7,7 +7,7 @@ its solver, and so the predictor. All work is wanted but that of a thread of `sa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -36,6 +36,11 @@ class AbandonableSolver:
         self, predictor: Predictor, noise: Tensor, *, guess: Tensor | None = None
     ) -> tuple[Tensor, Cost]:
         return self.solver.solve(_Asking(predictor), noise, guess=guess)
+
+    def solve_frames(
+        self, predictor: Predictor, noise: Iterable[Tensor], *, guess: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Cost]]:
+        return self.solver.solve_frames(_Asking(predictor), noise, guess=guess)
 
 
 @dataclass(frozen=True)

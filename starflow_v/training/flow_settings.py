@@ -33,7 +33,8 @@ class FlowShape:
     shallow_groups: int | None = None
     deep_groups: int | None = None
     shallow_order: str = "raster"
-    """raster, or coarse_to_fine, which parallel solvers settle in fewer sweeps."""
+    """raster; coarse_to_fine, which parallel solvers settle in fewer sweeps; or dilated, whose
+    frames take four evaluations with shallow_groups and deep_groups of 4."""
     deep_order: str = "raster"
 
 

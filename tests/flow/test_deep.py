@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from starflow_v import ContextWindow, SequentialSolver, StarFlowModel
 from starflow_v.flow.predictor import Predictor
-from starflow_v.flow.solver import Cost
+from starflow_v.flow.solver import Cost, FrameByFrame
 from starflow_v.flow.texts import Texts
 from starflow_v.flow.window import Window
 
@@ -157,7 +157,7 @@ def test_room_is_made_for_the_frames_there_are(flow: StarFlowModel) -> None:
     assert capacities == [3, 3, 2]
 
 
-class Listening:
+class Listening(FrameByFrame):
     """A solver that writes down the first guesses it is given."""
 
     def __init__(self) -> None:

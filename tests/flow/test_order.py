@@ -1,12 +1,19 @@
 import pytest
 import torch
 
-from starflow_v.flow.order import CoarseToFine, Raster, Reversed, TokenOrder, order_of
+from starflow_v.flow.order import CoarseToFine, Dilated, Raster, Reversed, TokenOrder, order_of
 from starflow_v.flow.patches import Grid
 
 GRID = Grid(2, 2)
 TOKENS = torch.arange(24.0).reshape(2, 3, 4, 1)  # batch, frames, tokens of a frame, channels
-ORDERS = [Raster(), Reversed(), CoarseToFine(), CoarseToFine(turned=True)]
+ORDERS = [
+    Raster(),
+    Reversed(),
+    CoarseToFine(),
+    CoarseToFine(turned=True),
+    Dilated(),
+    Dilated(turned=True),
+]
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -38,11 +45,23 @@ def test_coarse_to_fine_halves_the_spacing_again_and_again() -> None:
     assert torch.equal(turned, slots.rot90(2))
 
 
+def test_no_neighbours_share_a_group_of_a_dilated_order() -> None:
+    groups = Dilated().places(Grid(6, 4)).argsort().reshape(6, 4) // 6
+    assert groups.unique().tolist() == [0, 1, 2, 3]
+    assert (groups.diff(dim=0) != 0).all()
+    assert (groups.diff(dim=1) != 0).all()
+    assert (groups[1:, 1:] != groups[:-1, :-1]).all()
+    assert (groups[1:, :-1] != groups[:-1, 1:]).all()
+    turned = Dilated(turned=True).places(Grid(6, 4)).argsort().reshape(6, 4)
+    assert torch.equal(turned, Dilated().places(Grid(6, 4)).argsort().reshape(6, 4).rot90(2))
+
+
 def test_the_block_at_the_data_is_reversed_and_then_they_alternate() -> None:
     raster = [order_of("raster", i) for i in range(4)]
     assert raster == [Reversed(), Raster(), Reversed(), Raster()]
     fine = [order_of("coarse_to_fine", i) for i in range(3)]
     assert fine == [CoarseToFine(turned=True), CoarseToFine(), CoarseToFine(turned=True)]
+    assert [order_of("dilated", i) for i in range(2)] == [Dilated(turned=True), Dilated()]
 
 
 def test_an_unknown_order_is_named() -> None:

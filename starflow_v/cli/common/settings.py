@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SPANS = {"sliding": 192, "jacobi": 64}
+SPANS = {"sliding": 128, "jacobi": 64}
 """Solver of many tokens at a time -> how many, unless told otherwise."""
 TOLERANCE = 1e-3
 EULER = "euler"

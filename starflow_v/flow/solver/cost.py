@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,4 +61,18 @@ class Solver(Protocol):
 
         Raises:
             FloatingPointError: if it sees tokens become NaN or infinite; stages look once more.
+        """
+
+    def solve_frames(
+        self, predictor: Predictor, noise: Iterable[Tensor], *, guess: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Cost]]:
+        """The same of one frame after the other, each handed out as soon as it stands.
+
+        Args:
+            predictor: the block, standing before the first frame.
+            noise: frames of z, (B, S, C) each, all of one size; a solver may take one ahead.
+            guess: a first guess of the first frame; the others have those before them.
+
+        Yields:
+            The tokens of each frame (B, S, C), and what they cost.
         """

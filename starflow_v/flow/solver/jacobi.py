@@ -15,10 +15,11 @@ from torch import Tensor
 
 from starflow_v.flow.predictor import Predictor
 from starflow_v.flow.solver.cost import NOT_FINITE, Cost
+from starflow_v.flow.solver.frame_by_frame import FrameByFrame
 
 
 @dataclass(frozen=True)
-class JacobiSolver:
+class JacobiSolver(FrameByFrame):
     """Jacobi sweeps over blocks of tokens, one block after the other (STARFlow-V).
 
     Args:

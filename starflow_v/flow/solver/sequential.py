@@ -9,10 +9,11 @@ from torch import Tensor
 
 from starflow_v.flow.predictor import Predictor
 from starflow_v.flow.solver.cost import Cost
+from starflow_v.flow.solver.frame_by_frame import FrameByFrame
 
 
 @dataclass(frozen=True)
-class SequentialSolver:
+class SequentialSolver(FrameByFrame):
     """Group after group, each evaluated once: exact. It leaves NaN and Inf to the stages."""
 
     def solve(
