@@ -1,5 +1,4 @@
-"""The curve over training noise, groups per frame, token order and context noise: which model to
-train.
+"""The curve over training noise, groups per frame and token order: which model to train.
 
     python benchmarks/noise_and_groups.py train --folder runs/noise_and_groups [--models NAME ...]
     python benchmarks/noise_and_groups.py measure --folder runs/noise_and_groups
@@ -50,20 +49,16 @@ from starflow_v.training.objectives import bits_per_dimension, negative_log_like
 
 CONFIG = Path(__file__).parents[1] / "configs/noise_and_groups.yaml"
 MODELS = {  # name -> what it changes in the configuration
+    "noise_0.1": ["noise_std=0.1"],
+    "noise_0.2": ["noise_std=0.2"],
     "noise_0.3": [],
-    "coarse_to_fine": ["flow.deep_order=coarse_to_fine"],
+    "noise_0.4": ["noise_std=0.4"],
+    "noise_0.5": ["noise_std=0.5"],
+    "groups_16": ["flow.deep_groups=16"],
     "groups_4": ["flow.deep_groups=4"],
     "groups_1": ["flow.deep_groups=1"],
-    "noise_0.1": ["noise_std=0.1"],
-    "noise_0.5": ["noise_std=0.5"],
-    "noise_0.2": ["noise_std=0.2"],
-    "noise_0.4": ["noise_std=0.4"],
-    "groups_16": ["flow.deep_groups=16"],
-    "context_0.2": ["context_noise=0.2"],
-    "coarse_to_fine_both": [
-        "flow.deep_order=coarse_to_fine",
-        "flow.shallow_order=coarse_to_fine",
-    ],
+    "coarse_to_fine": ["flow.deep_order=coarse_to_fine"],
+    "dilated_4": ["flow.deep_order=dilated", "flow.deep_groups=4"],
 }
 MEASURED = ("sequential", "paper", "ours")
 HALF_BIN = 1 / 256

@@ -2,7 +2,7 @@
 
 First guesses decide much. A token has nearly the same parameters as a frame before, so it is first
 guessed from those; where no frame was before, from those of the last token in the window. A window
-that knows nothing begins with one group and doubles. Samples of a batch stand at their own places;
+that knows nothing begins with one group and grows. Samples of a batch stand at their own places;
 the window begins at the one furthest behind.
 """
 

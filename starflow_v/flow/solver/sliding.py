@@ -30,6 +30,9 @@ from starflow_v.flow.solver.cost import Cost
 from starflow_v.flow.solver.front import Front
 from starflow_v.flow.solver.sequential import SequentialSolver
 
+GROWTH = 4
+"""By so much a window grows from sweep to sweep that began with nothing to guess from."""
+
 
 @dataclass(frozen=True)
 class SlidingSolver:
@@ -75,6 +78,6 @@ class SlidingSolver:
         span = most if front.warm else predictor.group
         while front.goes_on():
             front.sweep(min(span, most), self.tolerance, self.max_sweeps)
-            span = 2 * span
+            span = GROWTH * span
             if front.has_frame:
                 yield front.frame(self.tolerance)
