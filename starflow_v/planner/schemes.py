@@ -20,7 +20,7 @@ class Effort:
 
     Args:
         passes: how often each token is evaluated.
-        span: tokens in an evaluation, at most; cut at the end of a frame.
+        span: tokens in an evaluation, at most; the planner cuts it at the end of a frame.
     """
 
     passes: float
@@ -69,9 +69,9 @@ PAPER = Scheme(
 )
 OURS = Scheme(
     name="ours",
-    deep=Effort(passes=10.2, span=128),
-    shallow=Effort(passes=3.9, span=72),
-    source=f"a sliding window of 192 tokens, residual 1e-3: {_COUNTED}",
+    deep=Effort(passes=8.3, span=119),
+    shallow=Effort(passes=3.9, span=83),
+    source=f"a sliding window of 128 tokens, residual 1e-3: {_COUNTED}",
 )
 SCHEMES = {scheme.name: scheme for scheme in (SEQUENTIAL, PAPER, OURS)}
 
