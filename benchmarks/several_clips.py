@@ -1,6 +1,6 @@
 """What solvers take at equal error, over several clips: one clip alone says little.
 
-    python benchmarks/several_clips.py [--model FOLDER] [--clips 8] [--solver NAME ...]
+    python benchmarks/several_clips.py [--model FOLDER] [--clips 8] [--guidance W] [--solver NAME]
 
 For each held-out caption and guidance weight `paper-tight` and the solvers find the loosest
 tolerance (four to a decade) at which their largest error against the sequential answer is under
@@ -15,6 +15,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,13 @@ from sampling import BENCHMARK_MODEL, WEIGHTS, lines, open_model, show
 from starflow_v import StarFlowVPipeline
 from starflow_v.benchmark.clip import Clip, Made, make_clip
 from starflow_v.benchmark.error import forward_error
-from starflow_v.benchmark.solvers import SEQUENTIAL, SOLVERS, solver_of, tighten
+from starflow_v.benchmark.solvers import (
+    SEQUENTIAL,
+    SOLVERS,
+    finds_its_tolerance,
+    solver_of,
+    tighten,
+)
 from starflow_v.flow.solver import Solver
 
 PAPER = "paper-tight"
@@ -41,6 +48,9 @@ def main() -> None:
     parser.add_argument("--solver", nargs="+", default=["ours-tight"])
     options = parser.parse_args()
     torch.set_num_threads(1)
+    for name in options.solver:
+        if not finds_its_tolerance(name):
+            parser.error(f"--solver {name} keeps its tolerance; expected one that ends in -tight")
     solvers = dict([(PAPER, SOLVERS[PAPER]), *map(solver_of, options.solver)])
     pipe = open_model(options.model)
     found = {
@@ -51,7 +61,11 @@ def main() -> None:
         show(f"over {PAPER}", lines(it["ratios"]))
     print_report(
         "several_clips",
-        settings={"clips": options.clips, "solvers": list(solvers)},
+        settings={
+            "clips": options.clips,
+            "guidance": options.guidance,
+            "solvers": list(solvers),
+        },
         environment=environment(options.model, device="cpu", dtype="float32", seed=SEED),
         results=found,
     )
@@ -95,7 +109,7 @@ def at_equal_error(
             solver,
             lambda it: forward_error(make_clip(pipe, clip, it, weight, whole=False).x, exact),
         )
-        if getattr(tight, "tolerance", 0.0) == 0:
+        if asdict(tight)["tolerance"] == 0:  # type: ignore[call-overload]
             return None
         made = make_clip(pipe, clip, tight, weight, whole=False, clock=time.process_time)
         spent[name] = costs(pipe, made)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from starflow_v.flow.outputs import FlowOutput as FlowOutput
     from starflow_v.flow.outputs import Solution as Solution
     from starflow_v.flow.solver import Cost as Cost
+    from starflow_v.flow.solver import FrameByFrame as FrameByFrame
     from starflow_v.flow.solver import JacobiSolver as JacobiSolver
     from starflow_v.flow.solver import SequentialSolver as SequentialSolver
     from starflow_v.flow.solver import SlidingSolver as SlidingSolver
@@ -74,6 +75,7 @@ _PUBLIC = {
     "Solver": "starflow_v.flow.solver",
     "Cost": "starflow_v.flow.solver",
     "SequentialSolver": "starflow_v.flow.solver",
+    "FrameByFrame": "starflow_v.flow.solver",
     "JacobiSolver": "starflow_v.flow.solver",
     "SlidingSolver": "starflow_v.flow.solver",
     "Window": "starflow_v.flow.window",

@@ -4,7 +4,7 @@ The released models run in raster order, forwards and backwards in turn. Neighbo
 other there, so each token hangs on the one before it and a sweep of Jacobi's method settles few of
 them. From coarse to fine, a token is predicted when a sparser grid of places all around it stands
 already; those of one level hardly depend on each other, and a few sweeps settle them all. A dilated
-order has just two levels, whose tokens may be predicted together.
+order has four grids without neighbours; the tokens of each may be predicted together.
 """
 
 from __future__ import annotations
@@ -132,7 +132,8 @@ class Dilated(Placed):
 
     No two tokens of a grid are neighbours, and all but those of the first have neighbours that
     stand. So with four groups per frame each grid is predicted at once, at little cost in
-    likelihood: a frame of any size is made in four evaluations. The slots of 4x4 tokens:
+    likelihood: a frame of any even number of rows and columns is made in four evaluations. (With an
+    odd number some groups hold neighbours, too.) The slots of 4x4 tokens:
 
          0  4  1  5
          8 12  9 13

@@ -25,11 +25,18 @@ class Passages:
         self._noise, self._reader = iter(noise), reader
         self._waiting = next(self._noise, None)
         self._news: Tensor | None = None  # what must be read before it
+        self._trouble: Exception | None = None  # on the way to it
         self.frame = first  # its number
 
     @property
     def more(self) -> bool:
-        """Whether there is another frame."""
+        """Whether there is another frame.
+
+        Raises:
+            Exception: of the noise or of the reader, once the frames before it stand.
+        """
+        if self._trouble is not None:
+            raise self._trouble
         return self._waiting is not None
 
     def text(self, *, restarted: bool) -> Tensor | None:
@@ -43,10 +50,18 @@ class Passages:
         while self._waiting is not None and taken != room and self._news is None:
             yield self._waiting
             taken += 1
-            self._waiting = next(self._noise, None)
-            self.frame += 1
-            if self._waiting is not None and taken != room:
-                self._news = self._hear(restarted)
+            try:
+                self._advance(None if taken == room else restarted)
+            except Exception as error:  # the solver is a frame ahead: its frame is not lost
+                self._trouble = error
+                return
+
+    def _advance(self, restarted: bool | None) -> None:
+        """On to the next frame; `None`: it begins a passage, so nothing is heard yet."""
+        self._waiting = next(self._noise, None)
+        self.frame += 1
+        if self._waiting is not None and restarted is not None:
+            self._news = self._hear(restarted)
 
     def _hear(self, restarted: bool) -> Tensor | None:
         return None if self._reader is None else self._reader.news(self.frame, restarted=restarted)

@@ -117,6 +117,61 @@ def test_a_frame_that_stands_is_handed_out_before_trouble_in_the_next(value: flo
         next(solving)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_trouble_of_a_sample_that_is_ahead_waits_for_the_others(value: float) -> None:
+    """A sample at the end of its frame met NaN in the next one, and the others lost theirs."""
+    z, guess = noise(FRAMES * TOKENS), noise(TOKENS, seed=1)
+    z[1, TOKENS] = value
+    guess[1] = solved_by_hand(weak, z[:, :TOKENS])[1]
+    places = (f"frame {number}" for number in range(FRAMES))
+    solver, frames = SlidingSolver(None, 1e-9), z.split(TOKENS, dim=1)
+    solving = solve_frames_at(places, solver, Frames(weak), frames, guess=guess)
+    tokens, _ = next(solving)
+    assert_close(tokens, solved_by_hand(weak, z[:, :TOKENS]), atol=1e-6, rtol=0)
+    with pytest.raises(FloatingPointError, match="frame 1: tokens became NaN"):
+        next(solving)
+
+
+@pytest.mark.parametrize("place", [4, TOKENS, TOKENS + 3])
+def test_a_cap_on_sweeps_commits_no_nan(place: int) -> None:
+    z = noise(FRAMES * TOKENS)
+    z[1, place] = math.nan
+    guess = solved_by_hand(weak, z[:, :TOKENS]).nan_to_num()
+    solver = SlidingSolver(None, 1e-9, max_sweeps=1)
+    handed = []
+    with pytest.raises(FloatingPointError, match="NaN"):
+        for tokens, _ in solver.solve_frames(Frames(weak), z.split(TOKENS, dim=1), guess=guess):
+            handed.append(tokens)
+    assert len(handed) == place // TOKENS
+    assert all(tokens.isfinite().all() for tokens in handed)
+
+
+@pytest.mark.parametrize("cap", [1, 2, 4])
+def test_what_a_cap_leaves_is_told_of_the_frame_it_is_in(cap: int) -> None:
+    """Tokens of the next frame were booked to the one that was just ending."""
+    z = noise(FRAMES * TOKENS)
+    solver = SlidingSolver(None, 1e-9, max_sweeps=cap)
+    solved = list(solver.solve_frames(Frames(weak), z.split(TOKENS, dim=1), guess=noise(TOKENS)))
+    x = torch.cat([tokens for tokens, _ in solved], dim=1)
+    for number, (tokens, cost) in enumerate(solved):
+        left = torch.stack(
+            [
+                (x[:, j] - weak(x[:, :j]) - z[:, j]).abs().amax(-1)
+                for j in range(number * TOKENS, (number + 1) * TOKENS)
+            ]
+        ).amax(0)
+        left = float((left / tokens.flatten(1).std(1, correction=0)).max())
+        assert left <= cost.residual * (1 + 1e-9)
+        assert cost.converged == (cost.residual <= 1e-9)
+
+
+def test_frames_that_are_handed_out_are_not_touched_again() -> None:
+    """They were views of what the solver goes on with, and kept all of it alive."""
+    frames = noise(FRAMES * TOKENS).split(TOKENS, dim=1)
+    for tokens, _ in SlidingSolver().solve_frames(Frames(weak), frames):
+        assert tokens.untyped_storage().nbytes() == tokens.numel() * tokens.element_size()
+
+
 @pytest.mark.parametrize("solver", SOLVERS, ids=repr)
 def test_no_frames_are_none(solver: Solver) -> None:
     assert list(solver.solve_frames(Frames(weak), [])) == []
@@ -156,3 +211,18 @@ def test_what_follows_a_full_passage_is_asked_for_after_the_restart() -> None:
     assert len(list(coming.passage(None, restarted=True))) == 2
     assert reader.asked == [(3, False), (4, False), (5, True), (6, True)]
     assert not coming.more
+
+
+@pytest.mark.parametrize("trouble", [OSError("the disk is gone"), ValueError("a wrong text")])
+def test_trouble_with_what_comes_does_not_cost_the_frame_before(trouble: Exception) -> None:
+    """The solver takes a frame ahead, so it met trouble before its own frame stood."""
+
+    def frames() -> Iterator[Tensor]:
+        yield from noise(2 * TOKENS).split(TOKENS, dim=1)
+        raise trouble
+
+    coming = Passages(frames(), first=0, reader=None)
+    passage = coming.passage(None, restarted=False)
+    assert len(list(SlidingSolver().solve_frames(Frames(weak), passage))) == 2
+    with pytest.raises(type(trouble), match=str(trouble)):
+        assert coming.more

@@ -70,7 +70,8 @@ class Solver(Protocol):
 
         Args:
             predictor: the block, standing before the first frame.
-            noise: frames of z, (B, S, C) each, all of one size; a solver may take one ahead.
+            noise: frames of z, (B, S, C) each, all of one size. A solver may take one ahead, and
+                asks until there are no more.
             guess: a first guess of the first frame; the others have those before them.
 
         Yields:

@@ -11,7 +11,10 @@ from starflow_v.flow.solver.cost import Cost
 
 
 class FrameByFrame:
-    """A solver that looks at no frame before the one before it stands, and guesses it from that."""
+    """A solver that looks at no frame before the one before it stands, and guesses it from that.
+
+    For solvers of one's own, which then say how a frame is solved and nothing else.
+    """
 
     def solve(
         self, predictor: Predictor, noise: Tensor, *, guess: Tensor | None = None

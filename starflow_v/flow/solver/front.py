@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from einops import rearrange
@@ -57,9 +58,10 @@ class Front:
         self._spread = Spread(self._numbers)
         self._end = self._size  # of the frame that the window begins in
         self._cost = Cost()
+        self._ahead = 0.0  # the residual of what stands in the frame behind it
 
     def goes_on(self) -> bool:
-        """Whether there are tokens that do not stand."""
+        """Whether there are tokens that do not stand; it takes a frame to find out."""
         return self._look_ahead(self._start + 1) > self._start
 
     @property
@@ -69,13 +71,11 @@ class Front:
 
     def frame(self, tolerance: float) -> tuple[Tensor, Cost]:
         """The next frame (B, S, C), and what was spent since the one before."""
-        end = self._end * self._group
-        cost, self._cost = self._cost, Cost()
+        tokens = self._x[:, self._slots(self._end - self._size, self._end)].clone()
+        cost = replace(self._cost, converged=self._cost.residual <= tolerance)
+        self._cost, self._ahead = Cost(residual=self._ahead), 0.0
         self._end += self._size
-        tokens = self._x[:, end - self._size * self._group : end]
-        return tokens, Cost(
-            cost.evaluations, cost.tokens, cost.residual, cost.residual <= tolerance
-        )
+        return tokens, cost
 
     def sweep(self, span: int, tolerance: float, cap: int | None) -> None:
         """One evaluation of at most `span` tokens; what then stands in all samples is committed."""
@@ -99,7 +99,7 @@ class Front:
         answer = torch.where(place == first, new, _bounded(new + c * change.new))
         tokens = torch.where(place < first, old, answer)
         self._x[:, window] = rearrange(tokens, "b k (g c) -> b (k g) c", g=self._group)
-        if not self.warm:
+        if not self.warm and stop < self._size:
             self._guess_beyond(stop)
         self._commit()
 
@@ -143,12 +143,14 @@ class Front:
         stood = (self._standing - self._start)[:, None]
         capped = 0 if cap is None else self._stops[max(0, len(self._stops) - 1 - cap)]
         place = torch.arange(residual.shape[1])
-        fine = (residual <= tolerance) | (place < stood) | (place < capped - self._start)
-        first = fine.long().cumprod(1).sum(1)
-        judged = residual[(place >= stood) & (place < first[:, None])]
-        self._cost += Cost(1, len(place) * self._group, max([0.0, *judged.tolist()]))
+        given_up = (place < capped - self._start) & residual.isfinite()
+        first = ((residual <= tolerance) | (place < stood) | given_up).long().cumprod(1).sum(1)
+        judged = residual.where((place >= stood) & (place < first[:, None]), 0.0).amax(0).tolist()
+        here = self._end - self._start
+        self._cost += Cost(1, len(place) * self._group, max(judged[:here]))
+        self._ahead = max(self._ahead, *judged[here:], 0.0)
         broken = (residual.isinf() & (place == first[:, None])).any(1)
-        if (broken & (first == stood[:, 0])).any():
+        if (broken & (first == stood[:, 0]) & (self._standing < self._end)).any():
             raise FloatingPointError(NOT_FINITE)
         exact = (~broken).long()  # the group behind those that stand: it has seen only these
         self._standing = self._start + (first + exact).clamp(max=len(place))
@@ -165,11 +167,9 @@ class Front:
         """Settle what stands in all samples."""
         start, self._start = self._start, int(self._standing.min())
         self._predictor.commit(self._x[:, self._slots(start, self._start)])
-        edge = min(self._start, self._end)
-        self._spread.add(self._x[:, self._slots(start, edge)])
-        if self._start >= self._end:
-            self._spread = Spread(self._numbers)
-            self._spread.add(self._x[:, self._slots(edge, self._start)])
+        if self.has_frame:
+            start, self._spread = self._end, Spread(self._numbers)
+        self._spread.add(self._x[:, self._slots(start, self._start)])
 
     def _slots(self, start: int, stop: int) -> slice:
         """The tokens of groups."""

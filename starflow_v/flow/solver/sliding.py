@@ -75,9 +75,9 @@ class SlidingSolver:
             return
         front = Front(predictor, first, frames, guess)
         most = first.shape[1] if self.span is None else min(self.span, first.shape[1])
-        span = most if front.warm else predictor.group
+        span = most if front.warm else min(predictor.group, most)
         while front.goes_on():
-            front.sweep(min(span, most), self.tolerance, self.max_sweeps)
-            span = GROWTH * span
+            front.sweep(span, self.tolerance, self.max_sweeps)
+            span = min(GROWTH * span, most)
             if front.has_frame:
                 yield front.frame(self.tolerance)
