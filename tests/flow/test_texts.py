@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from starflow_v import ContextWindow, DensityGuidance, SequentialSolver, StarFlowModel
+from starflow_v import (
+    ContextWindow,
+    DensityGuidance,
+    SequentialSolver,
+    SlidingSolver,
+    Solver,
+    StarFlowModel,
+)
 from starflow_v.flow.texts import Part, Reader, Script, Texts
 from starflow_v.flow.window import Window
 
@@ -31,14 +38,21 @@ def flow(make_flow: Any) -> StarFlowModel:
 
 
 def solve(
-    flow: StarFlowModel, z: Tensor, texts: Texts, *, known: int, weight: float = 0, **more: Any
+    flow: StarFlowModel,
+    z: Tensor,
+    texts: Texts,
+    *,
+    known: int,
+    weight: float = 0,
+    solver: Solver = SequentialSolver(),  # noqa: B008  (frozen)
+    **more: Any,
 ) -> Tensor:
     """u of all frames, the first `known` of which are taken from z."""
     frames = flow.solve_deep(
         z[:, known:].split(1, dim=1),
         texts.text,
         frames=z.shape[1],
-        solver=SequentialSolver(),
+        solver=solver,
         null_text=texts.null_text,
         guidance=DensityGuidance(weight),
         prefix=z[:, :known] if known else None,
@@ -47,11 +61,17 @@ def solve(
     return torch.cat([z[:, :known], *(u for u, _ in frames)], dim=1)
 
 
+@pytest.mark.parametrize("solver", [SequentialSolver(), SlidingSolver(None, 1e-13)], ids=repr)
 @pytest.mark.parametrize("window", [None, ContextWindow(3, 2), ContextWindow(4, 0)])
 @pytest.mark.parametrize("starts", [(0, 1), (0, 2, 5), (0, 4), (0, 3, 6)])
 @pytest.mark.parametrize(("known", "weight"), [(0, 0.0), (2, 0.0), (0, 1.5)])
 def test_each_frame_is_made_under_its_text_after_all_that_the_block_holds(
-    flow: StarFlowModel, known: int, weight: float, starts: tuple[int, ...], window: Window | None
+    flow: StarFlowModel,
+    known: int,
+    weight: float,
+    starts: tuple[int, ...],
+    window: Window | None,
+    solver: Solver,
 ) -> None:
     """Frame by frame: what the window holds is a prefix, under the text of the frame."""
     parts = [
@@ -71,7 +91,8 @@ def test_each_frame_is_made_under_its_text_after_all_that_the_block_holds(
         made = solve(flow, held, texts, known=held.shape[1] - 1, weight=weight)[:, -1:]
         expected = torch.cat((expected, made), dim=1)
     script = Script(tuple(parts))
-    u = solve(flow, Z, TEXTS[0], known=known, weight=weight, window=window, restart=script)
+    more: dict[str, Any] = {"weight": weight, "window": window, "restart": script}
+    u = solve(flow, Z, TEXTS[0], known=known, solver=solver, **more)
     assert_close(u, expected)
 
 
