@@ -5,7 +5,8 @@
 
 `train` runs `starflow-v train configs/noise_and_groups.yaml` once for each model that the folder
 does not hold yet, one after the other; stopped, it goes on where it was. All see the same batches
-for as many steps. `measure` reads what is there, and tells of each model, on held-out scenes,
+for as many steps. `measure` reads what is there, keeps what it has measured beside each model, so
+that it goes on, too, and tells of each model, on held-out scenes,
 
 - `bits_per_dim`: bits per dimension of the noised pixels. Of one noise level it compares models;
   between two it does not, as less noise leaves more to tell.
@@ -24,6 +25,7 @@ for as many steps. `measure` reads what is there, and tells of each model, on he
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import subprocess
 import sys
@@ -52,7 +54,6 @@ MODELS = {  # name -> what it changes in the configuration
     "noise_0.1": ["noise_std=0.1"],
     "noise_0.2": ["noise_std=0.2"],
     "noise_0.3": [],
-    "noise_0.4": ["noise_std=0.4"],
     "noise_0.5": ["noise_std=0.5"],
     "groups_16": ["flow.deep_groups=16"],
     "groups_4": ["flow.deep_groups=4"],
@@ -106,7 +107,7 @@ def measure_all(options: argparse.Namespace) -> None:
     results = {}
     for name, folder in there.items():
         print(name, file=sys.stderr, flush=True)
-        results[name] = measure(open_model(folder), options.captions, options.runs)
+        results[name] = measured(folder, options.captions, options.runs)
     print("\n".join(table(results)))
     print_report(
         "noise_and_groups",
@@ -118,6 +119,19 @@ def measure_all(options: argparse.Namespace) -> None:
         environment=environment(options.folder, device="cpu", dtype="float32", seed=SEED),
         results=results,
     )
+
+
+def measured(folder: Path, number: int, runs: int) -> dict[str, Any]:
+    """All figures of one model, from the file beside it if they are of these settings."""
+    kept, settings = folder.parent / "measured.json", {"captions": number, "runs": runs}
+    if kept.is_file():
+        before = json.loads(kept.read_text("utf-8"))
+        if before["settings"] == settings:
+            found: dict[str, Any] = before["results"]
+            return found
+    found = measure(open_model(folder), number, runs)
+    kept.write_text(json.dumps({"settings": settings, "results": found}), "utf-8")
+    return found
 
 
 def measure(pipe: StarFlowVPipeline, number: int, runs: int) -> dict[str, Any]:
