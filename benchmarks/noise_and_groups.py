@@ -60,6 +60,7 @@ MODELS = {  # name -> what it changes in the configuration
     "groups_1": ["flow.deep_groups=1"],
     "coarse_to_fine": ["flow.deep_order=coarse_to_fine"],
     "dilated_4": ["flow.deep_order=dilated", "flow.deep_groups=4"],
+    "dilated_4_rows": ["flow.deep_order=dilated", "flow.deep_groups=4", "flow.shallow_groups=8"],
 }
 MEASURED = ("sequential", "paper", "ours")
 HALF_BIN = 1 / 256
