@@ -39,12 +39,11 @@ from typing import Any
 import torch
 from embedded_quality import SEED, caption_accuracy, held_out_scenes
 from report import environment, print_report
-from sampling import PROMPT, open_model
+from sampling import PROMPT, clip_of, open_model
 from torch import Generator, Tensor
 
 from starflow_v import StarFlowVPipeline
 from starflow_v.benchmark.campaign import Campaign
-from starflow_v.benchmark.clip import Clip
 from starflow_v.benchmark.solvers import SOLVERS
 from starflow_v.data.pixels import to_frames
 from starflow_v.training.objectives import bits_per_dimension, negative_log_likelihood
@@ -123,31 +122,27 @@ def measure_all(options: argparse.Namespace) -> None:
 
 
 def measured(folder: Path, number: int, runs: int) -> dict[str, Any]:
-    """All figures of one model, from the file beside it if they are of these settings."""
-    kept, settings = folder.parent / "measured.json", {"captions": number, "runs": runs}
+    """All figures of one model, from the file beside it if weights, code and settings are those."""
+    about = environment(folder, device="cpu", dtype="float32", seed=SEED)
+    about = json.loads(json.dumps(about | {"captions": number, "runs": runs}))
+    kept = folder.parent / "measured.json"
     if kept.is_file():
         before = json.loads(kept.read_text("utf-8"))
-        if before["settings"] == settings:
+        if before["about"] == about:
             found: dict[str, Any] = before["results"]
             return found
     found = measure(open_model(folder), number, runs)
-    kept.write_text(json.dumps({"settings": settings, "results": found}), "utf-8")
+    kept.write_text(json.dumps({"about": about, "results": found}), "utf-8")
     return found
 
 
 def measure(pipe: StarFlowVPipeline, number: int, runs: int) -> dict[str, Any]:
     """All figures of one model."""
-    size = pipe.defaults
     campaign = Campaign(
         pipe=pipe,
-        clip=Clip(
-            prompt=PROMPT,
-            height=size.height,
-            width=size.width,
-            num_frames=size.num_frames,
-        ),
+        clip=clip_of(pipe, PROMPT),
         solvers={name: SOLVERS[name] for name in MEASURED},
-        weights=[size.guidance_scale],
+        weights=[pipe.defaults.guidance_scale],
         warm_ups=1,
         runs=runs,
         clock=time.process_time,

@@ -118,16 +118,9 @@ def main() -> None:
 def campaign_of(folder: Path, options: argparse.Namespace) -> Campaign:
     """All solvers at all weights on a clip of the model's own size."""
     pipe = open_model(folder)
-    size = pipe.defaults
     return Campaign(
         pipe=pipe,
-        clip=Clip(
-            prompt=PROMPT,
-            height=size.height,
-            width=size.width,
-            num_frames=size.num_frames,
-            seed=options.seed,
-        ),
+        clip=clip_of(pipe, PROMPT, options.seed),
         solvers=MEASURED,
         weights=WEIGHTS,
         warm_ups=options.warm_ups,
@@ -142,6 +135,18 @@ def open_model(folder: Path) -> StarFlowVPipeline:
     pipe = StarFlowVPipeline.from_pretrained(folder, torch_dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def clip_of(pipe: StarFlowVPipeline, prompt: str, seed: int = 0) -> Clip:
+    """A clip of the model's own size."""
+    size = pipe.defaults
+    return Clip(
+        prompt=prompt,
+        height=size.height,
+        width=size.width,
+        num_frames=size.num_frames,
+        seed=seed,
+    )
 
 
 def ratios(rows: Sequence[Row]) -> dict[str, dict[str, float]]:

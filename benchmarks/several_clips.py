@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from embedded_quality import SEED, held_out_scenes
 from report import environment, print_report
-from sampling import BENCHMARK_MODEL, WEIGHTS, lines, open_model, show
+from sampling import BENCHMARK_MODEL, WEIGHTS, clip_of, lines, open_model, show
 
 from starflow_v import StarFlowVPipeline
 from starflow_v.benchmark.clip import Clip, Made, make_clip
@@ -75,18 +75,10 @@ def compare(
     pipe: StarFlowVPipeline, solvers: dict[str, Solver], count: int, weight: float
 ) -> dict[str, Any]:
     """Sums over the clips for which every solver has a tolerance, and their ratios."""
-    size = pipe.defaults
     rows = []
     for seed, (_, caption) in enumerate(held_out_scenes(pipe, count)):
         print(f"guidance {weight:g}: {caption}", file=sys.stderr, flush=True)
-        clip = Clip(
-            prompt=caption,
-            height=size.height,
-            width=size.width,
-            num_frames=size.num_frames,
-            seed=seed,
-        )
-        rows.append(at_equal_error(pipe, solvers, clip, weight))
+        rows.append(at_equal_error(pipe, solvers, clip_of(pipe, caption, seed), weight))
     used = [row for row in rows if row is not None]
     if not used:
         return {"used": 0, "clips": rows, "sums": {}, "ratios": {}}

@@ -12,7 +12,8 @@ from starflow_v.config import load_config
 from starflow_v.training.flow_settings import FlowSettings
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # its scripts share report.py
-from benchmarks.noise_and_groups import CONFIG, HALF_BIN, MODELS, missing_bits
+from benchmarks import noise_and_groups
+from benchmarks.noise_and_groups import CONFIG, HALF_BIN, MODELS, measured, missing_bits
 
 
 @pytest.mark.parametrize("scale", [0.02, 0.3])
@@ -33,3 +34,22 @@ def test_hardly_any_bits_are_missing_where_there_is_hardly_an_error() -> None:
 def test_every_model_of_the_curve_can_be_configured(name: str) -> None:
     settings = load_config(FlowSettings, CONFIG, MODELS[name])
     assert settings.flow.patch_size * 8 == settings.data.height
+
+
+def test_figures_are_kept_for_the_weights_that_they_are_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that was trained anew in its old folder must not be told its old figures."""
+    taken = []
+    monkeypatch.setattr(noise_and_groups, "open_model", lambda folder: folder)
+    monkeypatch.setattr(
+        noise_and_groups, "measure", lambda *of: taken.append(of) or {"run": len(taken)}
+    )
+    folder = tmp_path / "model" / "pipeline"
+    folder.mkdir(parents=True)
+    weights = folder / "flow.safetensors"
+    weights.write_bytes(b"old")
+    assert [measured(folder, 2, 1), measured(folder, 2, 1)] == [{"run": 1}] * 2
+    assert measured(folder, 3, 1) == {"run": 2}
+    weights.write_bytes(b"new")
+    assert measured(folder, 3, 1) == {"run": 3}
