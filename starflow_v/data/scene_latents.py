@@ -43,7 +43,9 @@ class SceneLatents:
         self._codec, self._seed, self._settings = codec, seed, settings
         self._clips, self._held_out = clips, held_out
         size = f"{settings.num_frames}x{settings.height}x{settings.width}"
-        weights = "".join(f", {shape} {it:g}" for shape, it in sorted(settings.shapes.items()))
+        rare = {kind: it for kind, it in settings.edits.items() if it != 1}
+        told = [*sorted(settings.shapes.items()), *sorted(rare.items())]
+        weights = "".join(f", {name} {it:g}" for name, it in told)
         self.fingerprint = f"scenes of seed {seed}, {size} at {settings.fps:g} fps{weights}"
 
     def shards(self, task: str) -> int:

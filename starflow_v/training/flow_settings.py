@@ -139,6 +139,11 @@ class LatentSettings:
             raise ValueError("give either vae, the folder of a trained VAE, or pixels (such as {})")
         if self.text.labels is not None and self.conditions:
             raise ValueError("a class cannot tell conditions: set conditions=[] beside text.labels")
+        if self.samples < 1:
+            raise ValueError(
+                f"samples={self.samples} is not valid: give a whole number above 0; "
+                "trainer.evaluate_every says how often they are made"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

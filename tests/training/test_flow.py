@@ -188,9 +188,15 @@ def test_the_penalty_moves_the_flow_and_not_the_denoisers_target(config):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [("data.tasks={film: 1}", "film"), ("data.tasks={v2v: 1}", "clips says nothing about v2v")],
+    [
+        ("data.tasks={film: 1}", "film"),
+        ("data.tasks={v2v: 1}", "clips says nothing about v2v"),
+        ("data.edits={repaint: 1}", "'repaint'.* are not known: choose from recolor"),
+        ("data.edits={recolor: -1}", "none may be negative"),
+        ("samples=0", "samples=0 is not valid"),
+    ],
 )
-def test_bad_tasks_are_named(config, change, message):
+def test_bad_settings_are_named(config, change, message):
     with pytest.raises(ValueError, match=message):
         load_config(FlowSettings, config, [change])
 

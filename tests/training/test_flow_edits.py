@@ -8,6 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from starflow_v.config import load_config
+from starflow_v.data.scenes import EDITS
 from starflow_v.training.flow import FlowRecipe
 from starflow_v.training.flow_settings import FlowSettings
 from starflow_v.training.focus import focus_weights
@@ -58,6 +59,15 @@ def test_of_edits_the_target_alone_is_learned(config, task):
     (nll.sum() * z[0, half:].numel()).backward()
     power = (0.3**2 / 0.3 * x.grad[:, half:]).square().mean()
     assert_close(told["score_power"], power, rtol=1e-4, atol=0)
+
+
+def test_pairs_are_of_the_kinds_that_are_weighed(config):
+    nothing = ", ".join(f"{kind}: 0" for kind in EDITS if kind != "outline")
+    cache = f"data.cache={config.parent}/outlines"
+    recipe = edits(config, "v2v_image", [f"data.edits={{{nothing}}}", cache, "caption_dropout=0"])
+    told = recipe.tokenizer.batch_decode(first_batch(recipe)["ids"])
+    assert len(told) == 4
+    assert all("outline" in it for it in told), told
 
 
 def test_a_model_is_not_asked_for_what_edits_begin_with(config):

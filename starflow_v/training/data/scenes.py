@@ -57,6 +57,7 @@ class SceneFlowData(FlowData):
             width=data.width,
             fps=data.fps,
             shapes={} if held_out else data.shapes,
+            edits=data.edit_weights,
         )
         return SceneLatents(
             self.codec,

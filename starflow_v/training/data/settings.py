@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from starflow_v.data.digits import Part
 from starflow_v.data.scene_latents import TASKS
+from starflow_v.data.scenes import EDITS
 from starflow_v.data.video_io import Decoder, DecordDecoder, PyAVDecoder
 from starflow_v.text.sizes import ratio_of
 
@@ -65,12 +66,23 @@ class SceneData(DataSettings):
     """Task -> clips in the cache, rounded up to whole shards."""
     shapes: dict[str, float] = field(default_factory=dict)
     """Shape -> how often it is drawn, relative to the others; 1 for those that are left out."""
+    edits: dict[str, float] = field(default_factory=dict)
+    """Kind of edit ("change shape", ...) -> how often a pair is of it, in the same way."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if unknown := sorted(self.edits.keys() - EDITS.keys()):
+            raise ValueError(f"data.edits: {unknown} are not known: choose from {', '.join(EDITS)}")
+        if min(self.edit_weights.values()) < 0 or not any(self.edit_weights.values()):
+            raise ValueError(f"data.edits {self.edits}: none may be negative, one must be above 0")
         without = sorted(self.wanted.keys() - self.clips.keys())
         if without:
             raise ValueError(f"clips says nothing about {', '.join(without)}: how many to encode?")
+
+    @property
+    def edit_weights(self) -> dict[str, float]:
+        """Those of all kinds."""
+        return dict.fromkeys(EDITS, 1.0) | self.edits
 
 
 @dataclass(frozen=True, kw_only=True)
