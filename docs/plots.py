@@ -15,6 +15,9 @@ STYLE = {"font.size": 9, "svg.hashsalt": "starflow_v", "svg.fonttype": "path"}
 COLORS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860")
 Results = Mapping[str, Any]
 
+MARKERS = "os^Dv*"
+"""Of models of one kind, which have one colour."""
+
 
 def bars(figure: Figure, rows: Sequence[Results]) -> None:
     """Evaluations and seconds of the flow, solver beside solver, for each weight."""
@@ -49,15 +52,17 @@ def curves(figure: Figure, results: Results) -> None:
         "attributes right": lambda it: it["attributes"],
     }
     for axes, (title, measure) in zip(figure.subplots(1, 2), measures.items(), strict=True):
+        markers = {kind: iter(MARKERS) for kind in range(3)}
         for name, it in results.items():
             evaluations = sum(it["rows"][-1]["evaluations"].values())
-            color = COLORS[0 if name.startswith("noise") else 1 if name.startswith("gr") else 2]
-            axes.plot(evaluations, measure(it), "o", color=color)
-            place = (evaluations, measure(it))
-            axes.annotate(name, place, xytext=(4, 3), textcoords="offset points", fontsize=7)
+            kind = 0 if name.startswith("noise") else 1 if name.startswith("gr") else 2
+            style = {"color": COLORS[kind], "marker": next(markers[kind]), "linestyle": ""}
+            axes.plot(evaluations, measure(it), label=name, **style)
         axes.set_xscale("log")
         axes.set_xlabel("evaluations, ours")
         plain(axes, title)
+    handles = axes.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside right center", fontsize=7, frameon=False)
 
 
 def quality_against_seconds(figure: Figure, samplers: Results) -> None:
