@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 IMAGES = Path(__file__).parent / "images"
 STYLE = {"font.size": 9, "svg.hashsalt": "starflow_v", "svg.fonttype": "path"}
 COLORS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860")
-Results = Mapping[str, Any]
-
 MARKERS = "os^Dv*"
 """Of models of one kind, which have one colour."""
+
+Results = Mapping[str, Any]
 
 
 def bars(figure: Figure, rows: Sequence[Results]) -> None:

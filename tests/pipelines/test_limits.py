@@ -48,16 +48,16 @@ def test_videos_of_smaller_caches_are_nearly_the_same(
 ) -> None:
     """PSNR in decibels against keys and values in float32, on trained weights.
 
-    The median of sixteen videos, which differ by up to 30 dB. Guidance, 3 here, amplifies rounding:
-    guided, even 16 bits are held to what 8 bits keep.
+    The median of 32 videos, which differ by up to 30 dB. Guidance, 3 here, amplifies rounding:
+    guided, even 16 bits are held to what 8 bits keep without it.
     """
-    for guidance, bound in ((0.0, least), (None, min(least, 40.0))):
-        expected = run(trained, videos=16, guidance=guidance)
+    for guidance, bound in ((0.0, least), (None, min(least, 42.0))):
+        expected = run(trained, videos=32, guidance=guidance)
         trained.set_cache_storage(storage)
-        errors = (run(trained, videos=16, guidance=guidance) - expected).square().flatten(1).mean(1)
+        errors = (run(trained, videos=32, guidance=guidance) - expected).square().flatten(1).mean(1)
         trained.set_cache_storage(PlainStorage())
         assert (-10 * torch.log10(errors + 1e-12)).median() > bound
-        assert torch.equal(run(trained, videos=16, guidance=guidance), expected)
+        assert torch.equal(run(trained, videos=32, guidance=guidance), expected)
 
 
 def test_eight_bit_floats_hold_a_whole_pipeline(trained: StarFlowVPipeline) -> None:

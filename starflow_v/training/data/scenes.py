@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from starflow_v.data.scene_latents import SHARD, SceneLatents
@@ -56,9 +57,9 @@ class SceneFlowData(FlowData):
             height=data.height,
             width=data.width,
             fps=data.fps,
-            shapes={} if held_out else data.shapes,
-            edits=data.edit_weights,
         )
+        if not held_out:
+            stream = replace(stream, shapes=data.shapes, edits=data.edit_weights)
         return SceneLatents(
             self.codec,
             seed=data.seed + held_out,
