@@ -1,7 +1,6 @@
 """What solvers take at equal error, over several clips: one clip alone says little.
 
     python benchmarks/several_clips.py [--model FOLDER] [--clips 8] [--guidance W] [--solver NAME]
-                                       [--height H --width W]
 
 For each held-out caption and guidance weight `paper-tight` and the solvers find the loosest
 tolerance (four to a decade) at which their largest error against the sequential answer is under
@@ -16,7 +15,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +46,6 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--guidance", type=float, nargs="+", default=list(WEIGHTS))
     parser.add_argument("--solver", nargs="+", default=["ours-tight"])
-    parser.add_argument("--height", type=int, help="in pixels; not given: the model's own")
-    parser.add_argument("--width", type=int)
     options = parser.parse_args()
     torch.set_num_threads(1)
     for name in options.solver:
@@ -56,11 +53,8 @@ def main() -> None:
             parser.error(f"--solver {name} keeps its tolerance; expected one that ends in -tight")
     solvers = dict([(PAPER, SOLVERS[PAPER]), *map(solver_of, options.solver)])
     pipe = open_model(options.model)
-    named = {"height": options.height, "width": options.width}
-    size = {side: it for side, it in named.items() if it is not None}
     found = {
-        f"{weight:g}": compare(pipe, solvers, clips_of(pipe, options.clips, size), weight)
-        for weight in options.guidance
+        f"{weight:g}": compare(pipe, solvers, options.clips, weight) for weight in options.guidance
     }
     for weight, it in found.items():
         show(f"guidance {weight}: {it['used']} of {options.clips} clips", lines(it["sums"]))
@@ -71,28 +65,20 @@ def main() -> None:
             "clips": options.clips,
             "guidance": options.guidance,
             "solvers": list(solvers),
-            **size,
         },
         environment=environment(options.model, device="cpu", dtype="float32", seed=SEED),
         results=found,
     )
 
 
-def clips_of(pipe: StarFlowVPipeline, count: int, size: dict[str, int]) -> list[Clip]:
-    """A clip of each held-out caption, of another size than the model's own if one is told."""
-    captions = [caption for _, caption in held_out_scenes(pipe, count)]
-    clips = [clip_of(pipe, caption, seed) for seed, caption in enumerate(captions)]
-    return [replace(clip, **size) for clip in clips]  # type: ignore[arg-type]
-
-
 def compare(
-    pipe: StarFlowVPipeline, solvers: dict[str, Solver], clips: Sequence[Clip], weight: float
+    pipe: StarFlowVPipeline, solvers: dict[str, Solver], count: int, weight: float
 ) -> dict[str, Any]:
     """Sums over the clips for which every solver has a tolerance, and their ratios."""
     rows = []
-    for clip in clips:
-        print(f"guidance {weight:g}: {clip.prompt}", file=sys.stderr, flush=True)
-        rows.append(at_equal_error(pipe, solvers, clip, weight))
+    for seed, (_, caption) in enumerate(held_out_scenes(pipe, count)):
+        print(f"guidance {weight:g}: {caption}", file=sys.stderr, flush=True)
+        rows.append(at_equal_error(pipe, solvers, clip_of(pipe, caption, seed), weight))
     used = [row for row in rows if row is not None]
     if not used:
         return {"used": 0, "clips": rows, "sums": {}, "ratios": {}}
