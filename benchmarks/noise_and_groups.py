@@ -38,7 +38,7 @@ from typing import Any
 
 import torch
 from embedded_quality import SEED, caption_accuracy, held_out_scenes
-from report import environment, print_report
+from report import environment, print_report, weights_hash
 from sampling import PROMPT, clip_of, open_model
 from torch import Generator, Tensor
 
@@ -116,7 +116,8 @@ def measure_all(options: argparse.Namespace) -> None:
             "runs": options.runs,
             "changes": {name: MODELS[name] for name in there},
         },
-        environment=environment(options.folder, device="cpu", dtype="float32", seed=SEED),
+        environment=environment(None, device="cpu", dtype="float32", seed=SEED)
+        | {"weights_sha256": weights_hash(*there.values())},
         results=results,
     )
 

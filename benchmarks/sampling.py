@@ -29,7 +29,7 @@ from typing import Any
 import torch
 from diffusion_baselines import baselines
 from embedded_quality import caption_accuracy, held_out_scenes, latent_quality
-from report import environment, print_report
+from report import environment, print_report, weights_hash
 from torch import Generator
 
 from starflow_v import StarFlowVPipeline
@@ -99,6 +99,7 @@ def main() -> None:
         results["easy"] = {
             "rows": [asdict(row) for row in easy],
             "ratios": ratios(easy),
+            "weights_sha256": weights_hash(options.easy),
         }
         results["easy_over_model"] = easy_over_model(rows, easy)
         show("easy", table(results["easy"]["rows"]))

@@ -139,6 +139,7 @@ def easy_section(results: Results) -> str:
             for name, it in results["quality"].items()
         ]
         parts.append(markdown(head, rows))
+    parts.append(f"*The easy model: weights {results['easy']['weights_sha256'][:12]}.*")
     return "\n\n".join(parts)
 
 

@@ -30,6 +30,8 @@ TIMED = (
 )
 FASTER_IS_MORE = ("fps_steady",)
 SAME = (
+    "prompt",
+    "seed",
     "height",
     "width",
     "num_frames",

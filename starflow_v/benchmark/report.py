@@ -27,8 +27,8 @@ COLUMNS = (
     "total s",
     "first s",
     "fps",
-    "residual",
-    "error",
+    "backward",
+    "max error",
     "MB",
 )
 
@@ -93,11 +93,12 @@ def _short(number: float) -> str:
     return f"{number:.3g}" if number < 1000 else f"{number:.0f}"
 
 
-def weights_hash(folder: Path) -> str:
-    """SHA-256 over a model folder's weights, in the order of their names."""
+def weights_hash(*folders: Path) -> str:
+    """SHA-256 over the weights of models' folders, in the order of their names."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.safetensors")):
-        digest.update(path.read_bytes())
+    for folder in folders:
+        for path in sorted(folder.rglob("*.safetensors")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

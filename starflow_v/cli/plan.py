@@ -1,6 +1,7 @@
 """`starflow-v plan`: what a run will take on a device, before anything is downloaded or started."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,7 +43,9 @@ Passes = Annotated[
     float | None,
     typer.Option(min=1, help="Plan a solver that evaluates each token this often in each block."),
 ]
-Span = Annotated[int, typer.Option(min=1, help="Tokens in one of its evaluations.")]
+Span = Annotated[
+    int | None, typer.Option(min=1, help="Tokens in one of its evaluations; default: 512.")
+]
 Table = Annotated[bool, typer.Option("--table", help="Print all ways to save memory, as Markdown.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -60,12 +63,17 @@ def plan(
     kv_dtype: CacheDtype = None,
     evaluations: Evaluations = None,
     passes: Passes = None,
-    span: Span = 512,
+    span: Span = None,
     table: Table = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Predict memory and time of making a video; nothing but the model's configuration is read."""
+    if span is not None and passes is None:
+        raise ValueError("--span tells of the solver that --passes counts: give both")
+    if table:
+        own = {"--kv-dtype": kv_dtype, "--evaluations": evaluations, "--passes": passes}
+        _refuse_beside_table(own | {"--json": as_json or None})
     if not model.exists():
         raise ValueError(f"there is no model at {model}; expected a folder or a YAML file")
     import torch
@@ -79,7 +87,7 @@ def plan(
     job = Job.of(
         blueprint, height=height, width=width, num_frames=frames, guidance=guidance, batch=batch
     )
-    planner, schemes = Planner(blueprint, job), _schemes(evaluations, passes, span)
+    planner, schemes = Planner(blueprint, job), _schemes(evaluations, passes, span or 512)
     if table:
         unguided = Job.of(
             blueprint, height=height, width=width, num_frames=frames, guidance=0.0, batch=batch
@@ -89,6 +97,15 @@ def plan(
         return
     facts = describe_plan(planner, cache_method(kv_dtype), schemes, machine, precision)
     typer.echo(json.dumps(facts, indent=1) if as_json else as_text(facts))
+
+
+def _refuse_beside_table(options: Mapping[str, object]) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ValueError(
+            "--table is Markdown of all ways to save memory, with the counts that come with the "
+            f"planner; leave out {', '.join(given)}"
+        )
 
 
 def _device(name: str, dtype: "torch.dtype") -> "Device":

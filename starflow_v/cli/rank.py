@@ -48,7 +48,7 @@ def rank(
     captions = list(dict.fromkeys(read_prompts(prompts)))
     if len(captions) < 2:
         raise ValueError(f"{prompts} holds one caption; expected at least 2 different ones")
-    scoring.check_inputs([video], {"--json": json}, overwrite=overwrite)
+    scoring.check_inputs([video], {"--json": json}, overwrite=overwrite, texts=[prompts])
     pipe = scoring.load_scorer(model, device, dtype)
     import torch
 

@@ -62,6 +62,8 @@ def sample(
     folder = read_model_folder(options.model or embedded_model())
     prompts, first_seed = suite.read_suite(vbench), options.seed or 0
     targets = suite.plan_suite(prompts, options.output, seeds=seeds, first_seed=first_seed)
+    if frames_dir is not None and frames_dir.exists() and not frames_dir.is_dir():
+        raise ValueError(f"--frames-dir {frames_dir} is a file; expected a folder")
     size = options.batch_size
     batches = [targets[start : start + size] for start in range(0, len(targets), size)]
     ours = this_process().share(batches)
@@ -79,22 +81,20 @@ def sample(
     again = replace(options, overwrite=True)  # what is missing is not there, or was cut short
     make_all(Generate(), missing, wishes, folder, hashes, again, compare=False)
     if frames_dir is not None:
-        mine = {target.video for batch in ours for target in batch}
-        fresh = {target.video for batch in missing for target in batch}
-        _write_frames(targets, mine, fresh, frames_dir)
+        _write_frames(targets, {target.video for batch in ours for target in batch}, frames_dir)
 
 
-def _write_frames(
-    targets: Sequence[Target], mine: set[Path | None], fresh: set[Path | None], folder: Path
-) -> None:
-    """A folder of PNGs for each clip of this process, by its number, not by its prompt."""
+def _write_frames(targets: Sequence[Target], mine: set[Path | None], folder: Path) -> None:
+    """A folder of PNGs for each clip of this process, by its number, not by its prompt.
+
+    Those that are there may be of other clips, so all are written.
+    """
     from starflow_v.data.video_io import VideoWriter, read_video
 
     for number, target in enumerate(targets):
-        place = folder / f"{number:05d}"
-        if target.video not in mine or (place.exists() and target.video not in fresh):
+        if target.video not in mine:
             continue
         assert target.video is not None
         clip = read_video(target.video)
-        with VideoWriter(place, fps=clip.fps, overwrite=True) as writer:
+        with VideoWriter(folder / f"{number:05d}", fps=clip.fps, overwrite=True) as writer:
             writer.write(clip.frames)

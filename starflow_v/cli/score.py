@@ -51,23 +51,25 @@ def score(
     The bits are those of the latents with noise added, as the model is trained; fewer are better.
     Frame t is scored given the frames before it. docs/likelihood.md says more.
     """
-    if heatmap is not None and (len(videos) > 1 or heatmap.suffix.lower() != ".png"):
-        raise ValueError(
-            f"--heatmap {heatmap} is one picture, a .png, of one video; {len(videos)} were given"
-        )
+    if heatmap is not None and heatmap.suffix.lower() != ".png":
+        raise ValueError(f"--heatmap {heatmap}: expected a name that ends in .png")
+    if heatmap is not None and len(videos) > 1:
+        raise ValueError(f"--heatmap is a picture of one video; {len(videos)} were given")
     scoring.check_inputs(videos, {"--json": json, "--heatmap": heatmap}, overwrite=overwrite)
     pipe = scoring.load_scorer(model, device, dtype)
-    rows = []
-    for video in videos:
-        given = scoring.read_given(pipe, video, height=height, width=width, fps=fps)
-        made = scoring.score_given(pipe, given, prompt, draws=draws, seed=seed)
-        rows.append(_row(given, made))
-        typer.echo(_table(given, made, pipe.codec.temporal_factor))
-        if heatmap is not None:
-            _paint(heatmap, given, made, overwrite=overwrite)
-    if json is not None:
-        facts = {"prompt": prompt, "draws": draws, "seed": seed, "videos": rows}
-        scoring.write_json(json, {"model": str(pipe.name_or_path), **facts})
+    rows: list[dict[str, Any]] = []
+    facts = {"prompt": prompt, "draws": draws, "seed": seed, "videos": rows}
+    try:
+        for video in videos:
+            given = scoring.read_given(pipe, video, height=height, width=width, fps=fps)
+            made = scoring.score_given(pipe, given, prompt, draws=draws, seed=seed)
+            rows.append(_row(given, made))
+            typer.echo(_table(given, made, pipe.codec.temporal_factor))
+            if heatmap is not None:
+                _paint(heatmap, given, made, overwrite=overwrite)
+    finally:  # one that cannot be read does not take the others with it
+        if json is not None and rows:
+            scoring.write_json(json, {"model": str(pipe.name_or_path), **facts})
 
 
 def _table(given: Given, made: Score, factor: int) -> str:

@@ -48,7 +48,9 @@ def faithful_noise(
 
     Args:
         flow: the flow.
-        prefix: noisy latents of all that is known, (B, P, c, h, w).
+        prefix: noisy latents of the source, and of its own frames where target frames are known,
+            (B, P, c, h, w). (After target frames that are edited its own noise would undo the
+            edit.)
         own: noisy latents of the source in the target's place, (B, M, c, h, w).
         null: what the model is told where it is told nothing.
         fresh: M frames of noise.

@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -119,8 +118,6 @@ class ScoringPipeline(GeneratingPipeline):
         clips = list_clips(video, name="video")
         if len(clips) != 1:
             raise ValueError(f"{len(clips)} videos were given: give one, and ask for each in turn")
-        if isinstance(clips[0], Tensor | np.ndarray) and len(clips[0]) == 0:
-            raise ValueError("the video has no frames: give at least one")
         request = self._sized(request, clip_size(clips[0]))
         height = given(request.height, self.defaults.height)
         width = given(request.width, self.defaults.width)

@@ -67,13 +67,13 @@ def _pictures(mask: Mask, *, frame_rate: float, num_frames: int) -> list[Frame]:
     """Its pictures, one or several, uint8 (H,W,3) each."""
     if isinstance(mask, str | os.PathLike):
         try:
-            return [read_image(mask)]
+            return [_shown(mask)]
         except MediaError as error:
             if not isinstance(error.__cause__, UnidentifiedImageError):
                 raise
         return list(read_video(mask, fps=frame_rate, num_frames=num_frames).frames)
     if isinstance(mask, Image.Image):
-        return [read_image(mask)]
+        return [_shown(mask)]
     if isinstance(mask, np.ndarray | Tensor):
         several = [mask] if _is_picture(mask) else list(mask)
         return [_read(picture) for picture in several[:num_frames]]
@@ -85,6 +85,11 @@ def _pictures(mask: Mask, *, frame_rate: float, num_frames: int) -> list[Frame]:
     )
 
 
+def _shown(picture: Picture) -> Frame:
+    """What is transparent in a mask is not white."""
+    return read_image(picture, ground="black")
+
+
 def _is_picture(mask: Array | Tensor) -> bool:
     """Whether it is a single one: (H,W), or with channels, the last axis or a tensor's first."""
     channels = mask.shape[0 if isinstance(mask, Tensor) else -1] if mask.ndim else 0
@@ -94,7 +99,7 @@ def _is_picture(mask: Array | Tensor) -> bool:
 def _read(picture: Picture) -> Frame:
     if isinstance(picture, Tensor):
         bits = picture.to(torch.uint8) * 255 if picture.dtype == torch.bool else picture
-        return read_image(bits[None] if bits.ndim == 2 else bits)
+        return _shown(bits[None] if bits.ndim == 2 else bits)
     if isinstance(picture, np.ndarray) and picture.dtype == np.bool_:
-        return read_image(picture.astype(np.uint8) * 255)
-    return read_image(picture)
+        return _shown(picture.astype(np.uint8) * 255)
+    return _shown(picture)

@@ -44,6 +44,13 @@ def read_pictures(pictures: Pictures, *, name: str) -> list[Frame]:
 
 def list_clips(clips: Clips, *, name: str) -> list[Clip]:
     """The clips one by one, not read yet; `name` is that of the argument."""
+    listed = _listed_clips(clips, name)
+    if any(not isinstance(clip, str | os.PathLike) and len(clip) == 0 for clip in listed):
+        raise ValueError(f"{name} has a clip without frames: give at least one frame")
+    return listed
+
+
+def _listed_clips(clips: Clips, name: str) -> list[Clip]:
     if isinstance(clips, Tensor | np.ndarray):
         if clips.ndim not in (4, 5):
             raise ValueError(

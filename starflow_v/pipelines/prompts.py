@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 Prompt: TypeAlias = str | Mapping[int, str]
@@ -74,21 +75,35 @@ def latent_changes(
             f"a prompt was given for frame {asked[-1]} of a video with {seen} frames, 0 to "
             f"{seen - 1}: ask for more frames, or leave it out"
         )
-    latent_frames = 1 + (num_frames - 1) // factor
-    starts, moved = {0: 0}, []
-    for pixel in asked[1:]:
-        latent = min(1 + (pixel + hidden - 1 + factor // 2) // factor, latent_frames - 1)
-        starts[latent] = pixel
-        begins = 1 + (latent - 1) * factor - hidden
-        if begins != pixel:
-            moved.append(f"that of frame {pixel} begins at frame {begins}")
+    last = (num_frames - 1) // factor
+    nearest = {
+        pixel: min(1 + (pixel + hidden - 1 + factor // 2) // factor, last) for pixel in asked[1:]
+    }
+    _refuse_untold(prompts, {0: 0} | nearest, factor)
+    begins = {pixel: 1 + (latent - 1) * factor - hidden for pixel, latent in nearest.items()}
+    moved = [
+        f"that of frame {pixel} begins at frame {begin}"
+        for pixel, begin in begins.items()
+        if begin != pixel
+    ]
     if moved:
         warnings.warn(
             f"a prompt begins at frame 1 + {factor}k, where a latent frame does: "
             f"{', '.join(moved)}",
             stacklevel=5,
         )
-    return starts
+    return {0: 0} | {latent: pixel for pixel, latent in nearest.items()}
+
+
+def _refuse_untold(prompts: Prompts, latents: Mapping[int, int], factor: int) -> None:
+    """Of two prompts of a video that begin with the same latent frame one would never be told."""
+    for prompt in as_list(prompts):
+        for one, other in pairwise(sorted(prompt) if isinstance(prompt, Mapping) else ()):
+            if latents[one] == latents[other]:
+                raise ValueError(
+                    f"prompts were given for the frames {one} and {other}, which begin with the "
+                    f"same latent frame: put them {factor} frames apart, or leave one out"
+                )
 
 
 def _check_changes(prompt: Mapping[int, str]) -> None:

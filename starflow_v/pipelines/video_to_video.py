@@ -255,7 +255,8 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
             known_frames = prefix.shape[1]
             here = list(islice(noise, known_frames + chunk.made))
             if null is not None:
-                before = self._noised(prefix, iter(here))
+                unedited = torch.cat((whole, whole[:, : chunk.known]), dim=1)
+                before = self._noised(unedited, iter(here))
                 own = self._noised(whole[:, chunk.known :][:, : chunk.made], noise)
                 assert before is not None and own is not None
                 share = source.fidelity

@@ -202,15 +202,16 @@ class Planner:
             place += 1
 
     def _shallow(self, effort: Effort, whole: bool) -> StageCost:
-        """u -> x, one frame at a time or all of them side by side."""
+        """u -> x, one frame at a time, or those of a window side by side."""
+        together = self._frames if self._window is None else self._window.frames
+        few = together if whole else 1
 
         def stage(trace: Trace, calls: list[tuple[Work, float]]) -> Frames:
-            frames = gather(self._latents()) if whole else self._latents(1)
             solver = MeasuringSolver(trace, effort, calls)
-            return ShallowStage(self.blueprint.flow, solver)(frames)
+            return ShallowStage(self.blueprint.flow, solver)(gather(self._latents(few)))
 
         cost = _run(stage)
-        times = 1 if whole else self._frames
+        times = self._frames / few
         calls = tuple((work, count * times) for work, count in cost.calls)
         return StageCost(calls=calls, peak=cost.peak)
 

@@ -2,7 +2,8 @@
 
 A thread cannot be stopped from outside, and a frame of a large model takes long. So a stage asks
 before every evaluation of the network whether the frame is still wanted: `AbandonableSolver` wraps
-its solver, and so the predictor. All work is wanted but that of a thread of `sampling.overlap`.
+its solver, and so the predictor. (Frames that the denoiser reads anew are asked about in the same
+way.) All work is wanted but that of a thread of `sampling.overlap`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,20 @@ class AbandonedError(BaseException):
 
 WANTED: ContextVar[Callable[[], bool] | None] = ContextVar("WANTED", default=None)
 """What a thread asks; `None`: all is wanted."""
+
+
+def ask() -> None:
+    """An `AbandonedError`, if what this thread does is not wanted any more."""
+    wanted = WANTED.get()
+    if wanted is not None and not wanted():
+        raise AbandonedError
+
+
+def while_wanted(frames: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The frames; before each one it asks."""
+    for frame in frames:
+        ask()
+        yield frame
 
 
 @dataclass(frozen=True)
@@ -54,9 +69,7 @@ class _Asking:
         return self.predictor.group
 
     def propose(self, guess: Tensor) -> AffineParams:
-        wanted = WANTED.get()
-        if wanted is not None and not wanted():
-            raise AbandonedError
+        ask()
         return self.predictor.propose(guess)
 
     def commit(self, tokens: Tensor) -> None:

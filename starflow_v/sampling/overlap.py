@@ -15,7 +15,6 @@ raises, the taker gets, traceback and all.
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -133,7 +132,6 @@ class Ahead(Iterator[Tensor]):
         self.abandon()
         if self._worker is not None:
             self._worker.stop()
-            atexit.unregister(self._worker.stop)
 
     def abandon(self) -> None:
         """Let the thread end, soon."""
@@ -147,5 +145,4 @@ class Ahead(Iterator[Tensor]):
         """Start the thread, from the one that takes the frames."""
         self._frames = None
         self._worker = Worker(self._belt, frames, self._device)
-        atexit.register(self._worker.stop)
         self._worker.start()

@@ -24,7 +24,7 @@ from starflow_v.flow.solver.cost import NOT_FINITE
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.flow.texts import Later
 from starflow_v.flow.window import Window
-from starflow_v.sampling.abandoning import AbandonableSolver
+from starflow_v.sampling.abandoning import AbandonableSolver, while_wanted
 
 Frames = Iterator[Tensor]
 
@@ -120,6 +120,8 @@ class DenoiseStage:
 
     Known frames are context only: they come first, as noisy as the others, and are not handed on.
 
+    Where the frames fail, those that waited for their look-ahead are cleaned without it first.
+
     Args:
         denoiser: the denoiser.
         text: text embeddings, (B, L, E).
@@ -145,6 +147,7 @@ class DenoiseStage:
         stream = _Peekable(one_by_one(frames))
         if self.window is None:
             yield from self.denoiser.denoise_frames(stream, self.text)
+            stream.check()
             return
         length = self.window.frames
         ahead = min(self.denoiser.lookahead, max(1, (length - 1) // 2), length - 1)
@@ -155,7 +158,8 @@ class DenoiseStage:
             text, same = self._told(cleaned, restarted=first > 0, at_most=length)
             change = cleaned + same
             fresh = _recorded(islice(stream, length - len(held)), held)
-            chunk = self.denoiser.denoise_frames(chain(tuple(held), fresh), text)
+            again_read = while_wanted(tuple(held))
+            chunk = self.denoiser.denoise_frames(chain(again_read, fresh), text)
             for number, frame in enumerate(chunk, start=first):
                 if number >= change or (number - first >= length - ahead and not stream.empty()):
                     break
@@ -165,6 +169,7 @@ class DenoiseStage:
             if cleaned - first >= length - ahead and not stream.empty():
                 first += len(held) - again
                 held = held[len(held) - again :]
+        stream.check()
 
     def _told(self, frame: int, *, restarted: bool, at_most: int) -> tuple[Tensor | None, int]:
         """The text of a frame, and for how many frames from it on it stays the same."""
@@ -188,23 +193,41 @@ def _behind(prefix: Tensor, frames: Frames) -> Frames:
 
 
 class _Peekable:
-    """An iterator that can say whether it is at its end."""
+    """An iterator that can say whether it is at its end, or has failed, which ends it, too."""
 
     def __init__(self, frames: Frames) -> None:
         self._frames = frames
         self._next: list[Tensor] = []
+        self._trouble: Exception | None = None
 
     def __iter__(self) -> Frames:
         return self
 
     def __next__(self) -> Tensor:
-        return self._next.pop() if self._next else next(self._frames)
+        if self._next:
+            return self._next.pop()
+        try:
+            return next(self._frames)
+        except StopIteration:
+            raise
+        except Exception as error:
+            self._trouble = error
+            raise StopIteration from None
 
     def empty(self) -> bool:
         """Whether no frame is left; waits for the next one."""
         if not self._next:
-            self._next.extend(islice(self._frames, 1))
+            self._next.extend(islice(self, 1))
         return not self._next
+
+    def check(self) -> None:
+        """Raise what it failed with."""
+        trouble, self._trouble = self._trouble, None
+        try:
+            if trouble is not None:
+                raise trouble
+        finally:
+            del trouble  # it and its traceback would hold each other
 
 
 def _recorded(frames: Iterable[Tensor], held: list[Tensor]) -> Frames:

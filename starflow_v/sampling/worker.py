@@ -6,9 +6,11 @@ the event after which they are.
 
 from __future__ import annotations
 
+import atexit
 import contextvars
 import threading
 from collections import deque
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
@@ -100,6 +102,11 @@ class Worker:
 
     A thread that never ends would keep the interpreter from ending, so it is a daemon; one that is
     still at work then would crash it, so `atexit` stops it.
+
+    Whoever stops it waits for it and for those that its thread has made, which it takes frames
+    from; but no thread of a worker waits for another. The garbage collector may let go of a row of
+    stages inside one of them: the last would wait for the one before, and so on back to the thread
+    that does the waiting.
     """
 
     def __init__(self, belt: Belt, frames: Frames, device: torch.device) -> None:
@@ -108,6 +115,10 @@ class Worker:
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device)
             self._stream.wait_stream(torch.cuda.current_stream(device))
+        self._sources: list[Worker] = []
+        taker = _HERE.get()
+        if taker is not None:
+            taker._sources.append(self)
         run = contextvars.copy_context().run
         modes = ThreadModes.here(device)
         self._thread = threading.Thread(
@@ -115,19 +126,23 @@ class Worker:
         )
 
     def start(self) -> None:
+        atexit.register(self.stop)
         self._thread.start()
 
     def stop(self) -> None:
         """Let the thread end, and wait for it."""
         self._belt.close()
-        thread = self._thread
-        if thread.ident is None or thread is threading.current_thread():
+        if self._thread.ident is None or _HERE.get() is not None:
             return
-        thread.join()
+        self._thread.join()
+        for source in self._sources:
+            source.stop()
+        atexit.unregister(self.stop)
         if self._stream is not None:
             torch.cuda.current_stream(self._device).wait_stream(self._stream)
 
     def _work(self, frames: Frames, modes: ThreadModes) -> None:
+        _HERE.set(self)
         WANTED.set(self._belt.wanted)
         try:
             with modes.entered(self._stream):
@@ -147,3 +162,7 @@ class Worker:
             end = getattr(frames, "close", None)
             if end is not None:
                 end()
+
+
+_HERE: ContextVar[Worker | None] = ContextVar("_HERE", default=None)
+"""The worker whose thread this is; `None`: of none."""

@@ -94,3 +94,4 @@ def test_other_clips_are_told() -> None:
     assert differences(report([1.0], height=64), report([1.0], height=32)) == [
         "height was 64 and is 32"
     ]
+    assert differences(report([1.0], seed=0), report([1.0], seed=1)) == ["seed was 0 and is 1"]

@@ -122,6 +122,15 @@ def test_a_mask_has_the_guidance_of_videos(
         assert (record["guidance_scale"], record["fidelity"]) == usual
 
 
+def test_a_file_that_holds_no_sound_is_told_of(model: Path, tmp_path: Path) -> None:
+    loud = make_video(tmp_path / "loud.mp4", disc_clip(10, 32, 48), sound=(0.0, 1.0))
+    more = ["--model", model, "--frames", 5]
+    for name, told in (("a.webp", True), ("b.mp4", False)):
+        done = edit(loud, "a red circle", "-o", tmp_path / name, *more)
+        assert done.exit_code == 0, done.output
+        assert ("cannot hold the sound" in done.output) == told
+
+
 def test_fidelity_is_recorded_and_made_again(model: Path, clip: Path, tmp_path: Path) -> None:
     made = {}
     for share in (0, 0.9):

@@ -54,6 +54,8 @@ def test_a_table_holds_every_way(pipeline: Path) -> None:
         ([CONFIG, "--device", "abacus"], "expected cpu, h200"),
         ([CONFIG, "--height", 100], "multiples of 16"),
         ([CONFIG, "--evaluations", "absent.json"], "absent.json"),
+        ([CONFIG, "--span", 64], "--passes counts: give both"),
+        ([CONFIG, "--table", "--kv-dtype", "int8", "--json"], "leave out --kv-dtype, --json"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(arguments: list[object], message: str) -> None:

@@ -41,6 +41,15 @@ def test_a_set_has_vbenchs_names_and_nothing_else(
     pictures = sorted((png / "00006").iterdir())
     assert np.array_equal(np.stack([read_image(path) for path in pictures]), made)
     assert len(list(png.iterdir())) == 10
+    other = sample(pipeline, prompts, tmp_path / "others", "--seed", 8)
+    assert other.exit_code == 0, other.output
+    again = sample(pipeline, prompts, tmp_path / "others", "--seed", 8, "--frames-dir", png)
+    assert again.exit_code == 0 and "10 clips are there already" in again.output
+    made = read_video(tmp_path / "others" / names[6]).frames
+    pictures = sorted((png / "00006").iterdir())
+    assert np.array_equal(np.stack([read_image(path) for path in pictures]), made)
+    taken = sample(pipeline, prompts, out, *options, "--frames-dir", prompts)
+    assert taken.exit_code == 2 and "is a file; expected a folder" in taken.output
 
 
 def test_a_run_goes_on_where_it_stopped(pipeline: Path, prompts: Path, tmp_path: Path) -> None:

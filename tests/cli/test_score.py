@@ -150,8 +150,35 @@ def test_what_cannot_be_asked_for(pipeline: Path, clip: Path, tmp_path: Path) ->
     two = run("score", clip, clip, *options, "--heatmap", tmp_path / "a.png")
     assert two.exit_code == 2 and "of one video; 2 were given" in two.output
     kind = run("score", clip, *options, "--heatmap", tmp_path / "a.jpg")
-    assert kind.exit_code == 2 and "a .png" in kind.output
+    assert kind.exit_code == 2 and "ends in .png" in kind.output
+    twice = ["--json", tmp_path / "a.png", "--heatmap", tmp_path / "a.png"]
+    assert "written already" in run("score", clip, *options, *twice).output
     place = run("score", clip, *options, "--json", tmp_path / "none" / "a.json")
     assert place.exit_code == 2 and "make it first" in place.output
     size = run("score", clip, *options, "--height", 30)
     assert size.exit_code == 2 and "multiples of 16" in size.output
+
+
+def test_what_is_read_is_not_written(
+    pipeline: Path, clip: Path, captions: Path, tmp_path: Path
+) -> None:
+    """A clip, or the captions, became JSON."""
+    mine = tmp_path / "mine.mp4"
+    mine.write_bytes(clip.read_bytes())
+    options = ["--model", pipeline, "--overwrite", "--json"]
+    scored = run("score", mine, "--prompt", PROMPT, *options, mine)
+    ranked = run("rank", clip, "--prompts", captions, *options, captions)
+    assert all(it.exit_code == 2 and "is read" in it.output for it in (scored, ranked))
+    assert mine.read_bytes() == clip.read_bytes() and PROMPT in captions.read_text("utf-8")
+
+
+def test_a_damaged_file_leaves_the_scores_before_it(
+    pipeline: Path, clip: Path, tmp_path: Path
+) -> None:
+    cut, out = tmp_path / "cut.mp4", tmp_path / "scores.json"
+    whole = make_video(tmp_path / "fast.mp4", disc_clip(30, 64, 96), faststart=True).read_bytes()
+    cut.write_bytes(whole[: len(whole) * 2 // 3])
+    options = ["--prompt", PROMPT, "--model", pipeline, "--draws", 1, "--json", out]
+    result = run("score", clip, cut, *options)
+    assert result.exit_code == 2 and "cut.mp4: damaged or cut short" in result.output
+    assert [it["path"] for it in json.loads(out.read_text("utf-8"))["videos"]] == [str(clip)]

@@ -35,7 +35,7 @@ def noise_of(frames: int) -> Tensor:
 
 @torch.no_grad()
 def test_told_nothing_every_chunk_gives_the_source_back(edit: Pipe) -> None:
-    """The flow's answer is the noisy source, whatever target frames are known by then."""
+    """The flow's answer is the noisy source, as long as the target frames known by then are."""
     noise = noise_of(30)
     arguments = request(prompt="", guidance_scale=0, latents=noise.transpose(1, 2))
     chunked = edit._begin_run(*edit._begin(arguments, LONG, None, 1.0, None))
@@ -44,10 +44,24 @@ def test_told_nothing_every_chunk_gives_the_source_back(edit: Pipe) -> None:
     run = chunked.begin(first, chunked.shown)
     made = torch.cat(list(run.shallow(run.deep(run.noise))), dim=1)
     assert_close(made, encode(edit, LONG[:9]) + 0.3 * noise[:, 6:9], atol=1e-4, rtol=0)
-    run = chunked.begin(second, encode(edit, CLIP)[:, 1:])
+    own = encode(edit, LONG[4:13])
+    run = chunked.begin(second, own[:, :2])
     made = torch.cat(list(run.shallow(run.deep(run.noise))), dim=1)
-    own = encode(edit, LONG[4:13])[:, 2:]
-    assert_close(made, own + 0.3 * noise[:, 15:16], atol=1e-4, rtol=0)
+    assert_close(made, own[:, 2:] + 0.3 * noise[:, 15:16], atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_the_noise_of_a_chunk_knows_nothing_of_the_edit(edit: Pipe) -> None:
+    """Behind edited frames the source's noise said how to get back to the source: after the first
+    chunk what had become green was red again."""
+    noise = noise_of(30)
+    begun = edit._begin(request(latents=noise.transpose(1, 2)), LONG, None, 1.0, None)
+    made = []
+    for known in (encode(edit, CLIP)[:, 1:], encode(edit, LONG[4:13])[:, :2]):
+        chunked = edit._begin_run(*begun)
+        chunked.begin(chunked.chunks[0], chunked.shown)
+        made.append(torch.cat(list(chunked.begin(chunked.chunks[1], known).noise), dim=1))
+    assert_close(made[0], made[1])
 
 
 def test_the_less_there_is_of_it_the_further_it_goes(edit: Pipe) -> None:

@@ -134,7 +134,7 @@ def test_frames_after_the_last_whole_latent_are_left_out(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"video": CLIP[:0]}, "no frames"),
+        ({"video": CLIP[:0]}, "without frames"),
         ({"video": []}, "empty list"),
         ({"video": np.stack([CLIP, CLIP])}, "2 videos were given"),
         ({"video": "missing.mp4"}, "cannot be opened"),

@@ -90,7 +90,7 @@ def test_weights_of_eight_bits_through_torchao(tmp_path: Path) -> None:
         assert small.inverse(got, text).isfinite().all()
 
 
-@pytest.mark.parametrize("frames", [3, 12])
+@pytest.mark.parametrize("frames", [6, 12])
 def test_a_stream_is_decoded_in_memory_that_does_not_grow(frames: int) -> None:
     with torch.device("meta"):
         vae = AutoencoderKLWan(

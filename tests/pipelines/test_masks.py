@@ -69,6 +69,14 @@ def test_it_is_resized_and_cropped_as_clips_are() -> None:
     assert not made[..., :12].any() and made[..., 12:].all()
 
 
+def test_what_is_transparent_is_not_white(tmp_path: Path) -> None:
+    """White on nothing, as paint programs save it, was white all over."""
+    picture = Image.fromarray(np.where(SQUARE[..., None], 255, 0).repeat(4, -1).astype(np.uint8))
+    picture.save(tmp_path / "mask.png")
+    for mask in (picture, tmp_path / "mask.png", np.asarray(picture)):
+        assert (read(mask) == SQUARE).all()
+
+
 @pytest.mark.parametrize(
     ("mask", "message"),
     [

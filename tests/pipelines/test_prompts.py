@@ -19,7 +19,7 @@ from starflow_v import (
     StarFlowVVideoToVideoPipeline,
 )
 from starflow_v.flow.texts import Script
-from starflow_v.pipelines.prompts import changes, latent_changes, prompts_at
+from starflow_v.pipelines.prompts import Prompt, changes, latent_changes, prompts_at
 from tests.data.video_io.clips import disc_clip
 
 Make = Callable[..., StarFlowVPipeline]
@@ -65,6 +65,18 @@ def test_a_prompt_begins_with_the_nearest_latent_frame(
         assert latent_changes({0: "a", frame: "b"}, num_frames=17, factor=4)[latent] == frame
     told = [str(warning.message) for warning in caught]
     assert told == [] if frame == begins else f"begins at frame {begins}" in told[0]
+
+
+@pytest.mark.parametrize("frames", [(8, 9), (7, 10), (16, 15), (13, 16)])
+def test_of_two_prompts_in_one_latent_frame_none_is_lost(frames: tuple[int, int]) -> None:
+    """The first one was never told, while a warning said where it begins."""
+    one, other = sorted(frames)
+    prompt = {0: "a"} | dict.fromkeys(frames, "b")
+    with pytest.raises(ValueError, match=f"frames {one} and {other}, .* put them 4 frames apart"):
+        latent_changes([prompt, "c"], num_frames=17, factor=4)
+    of_two_videos: list[Prompt] = [{0: "a", 9: "b"}, {0: "c", 8: "d"}]
+    with pytest.warns(UserWarning, match="frame 8 begins at frame 9"):
+        assert latent_changes(of_two_videos, num_frames=17, factor=4) == {0: 0, 3: 9}
 
 
 @pytest.mark.parametrize("window", [None, ContextWindow(3, 1)])

@@ -269,6 +269,7 @@ def test_a_mask_is_cropped_with_its_clip(edit: Pipe, tmp_path: Path) -> None:
     [
         ({"video": []}, "empty list"),
         ({"video": None}, "video is NoneType"),
+        ({"video": CLIP[:0]}, "video has a clip without frames"),
         ({"video": CLIP[:1]}, "at least 2, or animate it"),
         ({"num_frames": 1}, "at least 2, or animate it"),
         ({"video": "missing.mp4"}, "cannot be opened"),

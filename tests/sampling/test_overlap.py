@@ -175,6 +175,31 @@ def test_a_stream_may_be_collected_in_its_own_thread() -> None:
     assert wait_until(lambda: not stage_threads())
 
 
+def test_a_row_of_stages_may_be_collected_in_one_of_their_threads() -> None:
+    """That thread waited for the last stage, which waited for the one before, and so on back to it;
+    the interpreter could not end either."""
+    forgotten = threading.Event()
+
+    def source() -> Iterator[Tensor]:
+        yield from numbered(2)
+        assert wait_until(forgotten.is_set)
+        gc.collect()
+        yield from numbered(9)
+
+    stages = SideBySide()
+    frames = stages(stages(stages(source(), CPU), CPU), CPU)
+    next(frames)
+    gc.disable()
+    try:
+        cycle = [frames]
+        cycle.append(cycle)  # type: ignore[arg-type]
+        del cycle, frames
+        forgotten.set()
+        assert wait_until(lambda: not stage_threads())
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize("inference", [False, True])
 def test_a_thread_works_under_the_modes_of_its_taker(inference: bool) -> None:
     seen: list[tuple[object, ...]] = []

@@ -80,6 +80,26 @@ def test_the_denoise_stage_waits_for_its_lookahead_only():
         assert len(taken) == expected
 
 
+@pytest.mark.parametrize("window", [None, ContextWindow(5, 4)])
+@pytest.mark.parametrize("lookahead", [0, 1, 8])
+@pytest.mark.parametrize("known", [0, 2])
+@pytest.mark.parametrize("count", [1, 3, 5, 12])
+def test_a_failure_loses_no_frame_before_it(window, lookahead, known, count):
+    """Frames that waited for their look-ahead were lost: 32 of a model that looks far ahead."""
+
+    def failing() -> Iterator[Tensor]:
+        yield from (frame + known for frame in numbered(count))
+        raise FloatingPointError("the weights")
+
+    prefix = torch.cat(numbered(known), dim=1) if known else None
+    stage = DenoiseStage(Marker(lookahead), None, window, prefix=prefix)
+    cleaned = []
+    with pytest.raises(FloatingPointError, match="the weights"):
+        for triple in stage(failing()):
+            cleaned.append(float(triple[1]))
+    assert cleaned == [known + index for index in range(count)]
+
+
 @pytest.mark.parametrize("known", [1, 3, 7])
 @pytest.mark.parametrize("window", [None, ContextWindow(5, 4)])
 def test_known_frames_are_seen_and_not_handed_on(known, window):

@@ -10,6 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from starflow_v.cli.common.failures import CommandError
 from starflow_v.cli.common.given import GivenFile
 from starflow_v.cli.common.names import record_path
@@ -120,8 +122,11 @@ def _stream(
 
 
 def _open(video: Path, start: Start, settings: Settings, overwrite: bool) -> VideoWriter:
-    from starflow_v.data.video_io import VideoWriter
+    from starflow_v.data.video_io import VideoWriter, probe_video
 
+    silent = video.suffix.lower() != ".mp4"
+    if silent and start.sound is not None and probe_video(start.sound).has_sound:
+        typer.echo(f"{video} cannot hold the sound of {start.sound}; an .mp4 can", err=True)
     return VideoWriter(video, fps=settings.frame_rate, overwrite=overwrite, sound_from=start.sound)
 
 

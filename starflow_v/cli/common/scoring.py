@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,7 +62,11 @@ class Given:
 
 
 def check_inputs(
-    videos: list[Path], outputs: Mapping[str, Path | None], *, overwrite: bool
+    videos: list[Path],
+    outputs: Mapping[str, Path | None],
+    *,
+    overwrite: bool,
+    texts: Sequence[Path] = (),
 ) -> None:
     """Refuse files that are no clips, and places where nothing can be written, before the work.
 
@@ -70,12 +74,17 @@ def check_inputs(
         videos: what is scored.
         outputs: what will be written, by the name of its option.
         overwrite: whether files may be replaced.
+        texts: what is read besides.
     """
     from starflow_v.data.video_io import probe_video
 
+    taken = {path.resolve() for path in (*videos, *texts)}
     for option, path in outputs.items():
         if path is None:
             continue
+        if path.resolve() in taken:
+            raise ValueError(f"{option} {path} is read or written already; choose another")
+        taken.add(path.resolve())
         if path.exists() and (path.is_dir() or not overwrite):
             raise ValueError(f"{option} {path} exists already; choose another, or --overwrite it")
         if not path.absolute().parent.is_dir():

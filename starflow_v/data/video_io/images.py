@@ -21,6 +21,7 @@ def read_image(
     source: PathLike | Image.Image | npt.NDArray[np.generic] | torch.Tensor,
     *,
     limits: MediaLimits = LIMITS,
+    ground: str = "white",
 ) -> Frame:
     """A picture as it is shown: turned upright, transparency over white, 8 bits, RGB.
 
@@ -28,41 +29,45 @@ def read_image(
         source: a file; a PIL image; an array (H,W) or (H,W,C); a tensor (C,H,W) or (1,C,H,W); C is
             1, 3 or 4. Numbers are uint8, uint16 in its full range, or floats in [0, 1].
         limits: how large it may be.
+        ground: what shows through where it is transparent, a colour.
 
     Raises:
         MediaError: the file or the numbers are not a picture, or too large a one.
     """
     if isinstance(source, torch.Tensor):
-        return _from_array(_channels_last(source), "the tensor")
+        return _from_array(_channels_last(source), "the tensor", ground)
     if isinstance(source, np.ndarray):
-        return _from_array(source, "the array")
+        return _from_array(source, "the array", ground)
     if isinstance(source, Image.Image):
         limits.check_picture("the image", *source.size)
-        return _from_pillow(source, "the image")
+        return _from_pillow(source, "the image", ground)
     with open_plain_file(source) as file:
         try:
             with warnings.catch_warnings():  # our own limit is tighter
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 image = Image.open(file, formats=FORMATS)
                 limits.check_picture(str(source), *image.size)
-                return _from_pillow(image, str(source))
+                return _from_pillow(image, str(source), ground)
         except UnidentifiedImageError as error:
             names = ", ".join(FORMATS)
             raise MediaError(f"{source}: not an image. Known formats: {names}.") from error
         except Image.DecompressionBombError as error:
-            raise MediaError(f"{source}: the picture is too large. Make it smaller.") from error
-        except (OSError, SyntaxError, EOFError) as error:
+            raise MediaError(
+                f"{source}: the picture has more than {limits.max_pixels} pixels. Make it smaller."
+            ) from error
+        except MediaError:
+            raise
+        except (OSError, SyntaxError, EOFError, ValueError) as error:
             raise MediaError(f"{source}: damaged or cut short ({error}). Save it anew.") from error
 
 
-def _from_pillow(image: Image.Image, name: str) -> Frame:
+def _from_pillow(image: Image.Image, name: str, ground: str) -> Frame:
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
-        return _from_array(_wide_grey(image, name), name)
+        return _from_array(_wide_grey(image, name), name, ground)
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, ground), image)
     return np.array(image.convert("RGB"))
 
 
@@ -90,14 +95,14 @@ def _channels_last(tensor: torch.Tensor) -> npt.NDArray[np.generic]:
     return np.asarray(rearrange(values, "c h w -> h w c").numpy())
 
 
-def _from_array(values: npt.NDArray[np.generic], name: str) -> Frame:
+def _from_array(values: npt.NDArray[np.generic], name: str, ground: str) -> Frame:
     if values.ndim == 2:
         values = values[..., None]
     if values.ndim != 3 or values.shape[-1] not in (1, 3, 4) or 0 in values.shape:
         raise MediaError(f"{name}: got shape {values.shape}, expected (H,W,3): one picture.")
     levels = _eight_bits(values, name)
     if levels.shape[-1] == 4:
-        return _from_pillow(Image.fromarray(levels), name)
+        return _from_pillow(Image.fromarray(levels), name, ground)
     return np.repeat(levels, 3, axis=-1) if levels.shape[-1] == 1 else levels.copy()
 
 

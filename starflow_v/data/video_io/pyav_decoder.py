@@ -77,10 +77,12 @@ class PyAVDecoder:
                 raise _damaged(path, last, "it ends early")
 
 
-def picture_origin(container: InputContainer, stream: VideoStream) -> float:
+def picture_origin(path: PathLike) -> float:
     """The time stamp, in seconds, of a file's first picture: our time 0."""
-    first = next(container.decode(stream), None)
-    return (_stamp(first) if first else None) or 0.0
+    with open_container(path) as container:
+        pictures = container.streams.video
+        first = next(container.decode(pictures[0]), None) if pictures else None
+        return (_stamp(first) if first else None) or 0.0
 
 
 def _picture_stream(path: PathLike, container: InputContainer, limits: MediaLimits) -> VideoStream:
@@ -89,6 +91,8 @@ def _picture_stream(path: PathLike, container: InputContainer, limits: MediaLimi
         found = "only sound" if container.streams.audio else "no pictures"
         raise MediaError(f"{path}: the file holds {found}. Give a file with a video track.")
     stream = streams[0]
+    if stream.codec_context is None:
+        raise MediaError(f"{path}: its pictures are in an unknown code. Convert it to H.264.")
     limits.check_picture(str(path), stream.codec_context.width, stream.codec_context.height)
     stream.thread_type = "AUTO"
     stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
@@ -155,7 +159,7 @@ def _claimed_duration(container: InputContainer, stream: VideoStream) -> float:
 
 
 def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or "no pictures"
+    return getattr(error, "strerror", None) or str(error) or "no pictures"
 
 
 def _damaged(path: PathLike, last: TimedFrame | None, reason: str) -> MediaError:

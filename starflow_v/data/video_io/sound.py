@@ -19,6 +19,12 @@ BIT_RATE = 192_000
 Samples: TypeAlias = npt.NDArray[np.float32]
 """Sound as numbers, (channels, samples)."""
 
+MOST_CHANNELS = 8
+"""More are taken for damage: FFmpeg crashes over some of those."""
+
+LEAST_HOLE = 0.05
+"""Seconds without sound that are kept; shorter ones may be a source's uneven clock."""
+
 RATES = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000)
 """Samples per second that every player takes; other sources are brought to the first."""
 
@@ -38,14 +44,16 @@ class SoundTrack:
     def __init__(self, source: PathLike, output: OutputContainer, *, start: float = 0.0) -> None:
         self._name = str(source)
         self._output = output
+        self._stream: AudioStream | None = None
         self._files = ExitStack()
         container = self._files.enter_context(open_container(source))
-        self._stream: AudioStream | None = None
-        if container.streams.audio:
-            origin = start
-            if container.streams.video:
-                origin += picture_origin(container, container.streams.video[0])
-            self._begin(container, container.streams.audio[0], origin)
+        if not container.streams.audio:
+            return
+        sound = container.streams.audio[0]
+        if getattr(sound, "codec_context", None) is None:
+            warnings.warn(f"{source}: its sound is in an unknown code, left out", stacklevel=2)
+            return
+        self._begin(container, sound, start + picture_origin(source))
 
     def _begin(self, container: InputContainer, source: AudioStream, origin: float) -> None:
         self._rate = source.rate if source.rate in RATES else RATES[0]
@@ -87,19 +95,48 @@ class SoundTrack:
     def _decoded(
         self, container: InputContainer, source: AudioStream, origin: float
     ) -> Iterator[Samples]:
-        """Sound from the source's second `origin` on, silence where it begins later."""
-        resampler = av.AudioResampler(format="fltp", layout=self._layout, rate=self._rate)
-        position: int | None = None  # of the next sample, counted from `origin`
+        """Sound from the source's second `origin` on."""
+        if origin > 0 and source.time_base is not None:
+            container.seek(int(origin / source.time_base), stream=source)
         try:
-            if origin > 0 and source.time_base is not None:
-                container.seek(int(origin / source.time_base), stream=source)
-            for frame in container.decode(source):
-                if position is None:
-                    position = round(((frame.time or 0.0) - origin) * self._rate)
-                    yield np.zeros((len(self._waiting), max(0, position)), np.float32)
-                for piece in resampler.resample(frame):
-                    samples = piece.to_ndarray().astype(np.float32, copy=False)
-                    yield samples[:, max(0, -position) :]
-                    position += samples.shape[1]
+            heard = self._resampled(container.decode(source))
+            yield from _in_place(heard, origin=origin, rate=self._rate)
         except av.FFmpegError as error:
-            warnings.warn(f"{self._name}: its sound ends early ({error})", stacklevel=2)
+            self._end(str(error))
+
+    def _resampled(self, frames: Iterator[AudioFrame]) -> Iterator[tuple[float | None, Samples]]:
+        """The second at which each frame begins, and its sound.
+
+        Its kind may change on the way, as it does in broadcasts.
+        """
+        kind = None
+        for frame in frames:
+            if frame.layout.nb_channels > MOST_CHANNELS:
+                return self._end(f"it has {frame.layout.nb_channels} channels")
+            this = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if this != kind:
+                kind = this
+                resampler = av.AudioResampler(format="fltp", layout=self._layout, rate=self._rate)
+            pieces = [piece.to_ndarray() for piece in resampler.resample(frame)]
+            if pieces:
+                yield frame.time, np.concatenate(pieces, axis=1).astype(np.float32, copy=False)
+
+    def _end(self, reason: str) -> None:
+        warnings.warn(f"{self._name}: its sound ends early ({reason})", stacklevel=2)
+
+
+def _in_place(
+    heard: Iterator[tuple[float | None, Samples]], *, origin: float, rate: int
+) -> Iterator[Samples]:
+    """Sound from second `origin` on, silence where there is none."""
+    position: int | None = None  # of the next sample, counted from `origin`
+    for time, samples in heard:
+        at = (position or 0) if time is None else round((time - origin) * rate)
+        if position is None or at - position > LEAST_HOLE * rate:
+            position = min(at, 0) if position is None else position
+            while position < at:  # by the second: a damaged time may be years away
+                silence = min(at - position, rate)
+                yield np.zeros((len(samples), silence), np.float32)
+                position += silence
+        yield samples[:, max(0, -position) :]
+        position += samples.shape[1]

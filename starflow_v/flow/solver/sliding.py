@@ -29,6 +29,7 @@ from starflow_v.flow.predictor import Predictor
 from starflow_v.flow.solver.cost import Cost
 from starflow_v.flow.solver.front import Front
 from starflow_v.flow.solver.sequential import SequentialSolver
+from starflow_v.nn.layers import widen
 
 GROWTH = 4
 """By so much a window grows from sweep to sweep that began with nothing to guess from."""
@@ -73,7 +74,7 @@ class SlidingSolver:
         if self.tolerance <= 0:
             yield from SequentialSolver().solve_frames(predictor, chain([first], frames))
             return
-        front = Front(predictor, first, frames, guess)
+        front = Front(predictor, widen(first), map(widen, frames), guess)
         most = first.shape[1] if self.span is None else min(self.span, first.shape[1])
         span = most if front.warm else min(predictor.group, most)
         while front.goes_on():

@@ -5,7 +5,6 @@ import signal
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -14,7 +13,7 @@ import pytest
 from PIL import Image
 
 from starflow_v.data.video_io import VideoWriter, read_image, read_video
-from tests.data.video_io.clips import Clip, disc_clip, gray_clip, levels_of, loudness, make_video
+from tests.data.video_io.clips import Clip, disc_clip, gray_clip, levels_of
 
 
 def write(path: Path, frames: Clip, **settings: object) -> Path:
@@ -298,34 +297,3 @@ def test_impossible_rates(tmp_path: Path, fps: float) -> None:
 def test_protocols_in_output_names_are_only_names(tmp_path: Path) -> None:
     path = write(tmp_path / "concat:a|b.mp4", gray_clip([60]))
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
-
-
-def test_sound_is_carried_over(tmp_path: Path) -> None:
-    source = make_video(tmp_path / "loud.mp4", disc_clip(30), sound=(1.0, 3.0))
-    path = write(tmp_path / "out.mp4", disc_clip(30), sound_from=source)
-    assert read_video(path).has_sound
-    parts = loudness(path, 0.5)
-    assert max(parts[:2]) < 0.05 and min(parts[2:6]) > 0.3  # silent for a second, then the tone
-
-
-def test_sound_ends_with_the_pictures_and_begins_where_told(tmp_path: Path) -> None:
-    source = make_video(tmp_path / "loud.mp4", disc_clip(40), sound=(1.0, 4.0))
-    path = write(tmp_path / "out.mp4", disc_clip(10), sound_from=source, sound_start=0.5)
-    with av.open(str(path)) as container:
-        sound, pictures = container.streams.audio[0], container.streams.video[0]
-        assert sound.codec_context.name == "aac"
-        assert sound.duration * sound.time_base == pytest.approx(1.0, abs=0.05)
-        assert pictures.duration * pictures.time_base == Fraction(1)
-    parts = loudness(path, 0.25)[:4]
-    assert max(parts[:2]) < 0.1 and min(parts[2:]) > 0.3
-
-
-def test_a_source_without_sound_is_fine(tmp_path: Path) -> None:
-    source = make_video(tmp_path / "mute.mp4", disc_clip())
-    assert not read_video(write(tmp_path / "out.mp4", disc_clip(), sound_from=source)).has_sound
-
-
-def test_sound_from_a_bad_file_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="absent"):
-        VideoWriter(tmp_path / "out.mp4", 10, sound_from=tmp_path / "absent.mp4")
-    assert not list(tmp_path.iterdir())
