@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=list(EDITS), choices=list(EDITS))
     parser.add_argument("--guidance", type=float, help="default: the model's")
     parser.add_argument("--fidelity", type=float, help="of edits; default: the model's")
+    parser.add_argument("--frames", type=int, help="of clips to edit; default: the model's")
     parser.add_argument("--model", type=Path, default=embedded_model())
     options = parser.parse_args()
     pipe, still, video = (
@@ -101,6 +102,7 @@ def main() -> None:
             "draws": options.draws,
             "guidance": options.guidance,
             "fidelity": options.fidelity,
+            "frames": options.frames,
             "defaults": asdict(pipe.defaults),
         },
         environment=environment(options.model, device="cpu", dtype="float32", seed=SEED),
@@ -164,8 +166,12 @@ def animate(
 def edit(
     pipe: StarFlowVVideoToVideoPipeline, kind: str, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Instructed edits of one kind; those with a region are filled through a mask."""
-    settings = stream_settings(pipe)
+    """Instructed edits of one kind; those with a region are filled through a mask.
+
+    Of clips that are longer than the model's own as many frames are judged, the last ones.
+    """
+    own = stream_settings(pipe)
+    settings = replace(own, num_frames=options.frames or own.num_frames)
     verdicts = []
     masked = kind in ("inpaint", "outpaint")  # each has a mask of its own
     for first, some in batches(
@@ -180,7 +186,8 @@ def edit(
             guidance_scale=options.guidance,
             fidelity=options.fidelity,
         ).frames
-        verdicts += [check_edit(clip, it) for clip, it in zip(from_unit(clips), some, strict=True)]
+        judged = [clip[-own.num_frames :] for clip in from_unit(clips)]
+        verdicts += [check_edit(clip, it) for clip, it in zip(judged, some, strict=True)]
     return {
         "done": float(np.mean([verdict.done for verdict in verdicts])),
         "kept": float(np.mean([verdict.kept for verdict in verdicts])),

@@ -1,7 +1,8 @@
 """Video and images at the border of the library: files outside, uint8 arrays inside.
 
 Frames are uint8 arrays (F,H,W,3), RGB, as a screen shows them: turned as the file's metadata says,
-transparency laid over white, eight bits a channel. Only this folder imports PyAV and decord.
+with square pixels, transparency laid over white, eight bits a channel. Only this folder imports
+PyAV and decord.
 
 - `read_video`, `iter_frames`, `probe_video`: clips, at their own times or at a wanted rate
 - `read_image`: stills from files, PIL images, arrays and tensors

@@ -26,6 +26,9 @@ EXACT = reduce(or_, (flag for name, flag in Interpolation.__members__.items() if
 """How colours are converted: rounded right, chroma at full width. That is slower, so a frame is
 converted only when it is asked for. PyAV before 18 (Python 3.10) knows only the first flag."""
 
+WIDEST_PIXEL = 4
+"""Twice the widest of any standard."""
+
 
 @contextmanager
 def open_container(path: PathLike) -> Iterator[InputContainer]:
@@ -53,7 +56,7 @@ class PyAVDecoder:
                 first = next(container.decode(stream))
             except (av.FFmpegError, StopIteration) as error:
                 raise _damaged(path, None, _reason(error)) from error
-            height, width, _ = _rgb(first, VideoReformatter()).shape
+            height, width, _ = _rgb(first, VideoReformatter(), _aspect(stream)).shape
             return VideoInfo(
                 height=height,
                 width=width,
@@ -93,7 +96,8 @@ def _picture_stream(path: PathLike, container: InputContainer, limits: MediaLimi
     stream = streams[0]
     if stream.codec_context is None:
         raise MediaError(f"{path}: its pictures are in an unknown code. Convert it to H.264.")
-    limits.check_picture(str(path), stream.codec_context.width, stream.codec_context.height)
+    coded = stream.codec_context
+    limits.check_picture(str(path), round(coded.width * max(1, _aspect(stream))), coded.height)
     stream.thread_type = "AUTO"
     stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
     return stream
@@ -115,11 +119,12 @@ def _from(container: InputContainer, stream: VideoStream, start: float) -> Itera
             container.seek(int((origin - 1) / stream.time_base), stream=stream)
             pictures = container.decode(stream)
             first = next(pictures)
-    for frame in _timed(chain([first], pictures), 1 / _rate(stream)):
+    shown = chain([first], pictures)
+    for frame in _timed(shown, step=1 / _rate(stream), aspect=_aspect(stream)):
         yield replace(frame, time=frame.time - origin)
 
 
-def _timed(pictures: Iterable[VideoFrame], step: float) -> Iterator[TimedFrame]:
+def _timed(pictures: Iterable[VideoFrame], *, step: float, aspect: float) -> Iterator[TimedFrame]:
     """Pictures with their time stamps; where one has none, it comes a step after the last."""
     converter = VideoReformatter()
     time = -step
@@ -127,7 +132,7 @@ def _timed(pictures: Iterable[VideoFrame], step: float) -> Iterator[TimedFrame]:
         stamp = _stamp(picture)
         time = time + step if stamp is None else stamp
         length = float(picture.duration * picture.time_base) if picture.time_base else 0.0
-        yield TimedFrame(time, length or step, partial(_rgb, picture, converter))
+        yield TimedFrame(time, length or step, partial(_rgb, picture, converter, aspect))
 
 
 def _stamp(picture: VideoFrame) -> float | None:
@@ -136,12 +141,24 @@ def _stamp(picture: VideoFrame) -> float | None:
     return None if stamp is None or picture.time_base is None else float(stamp * picture.time_base)
 
 
-def _rgb(frame: VideoFrame, converter: VideoReformatter) -> Frame:
+def _aspect(stream: VideoStream) -> float:
+    """How wide a pixel is for its height: 1, but in old television. Absurd claims are damage."""
+    told = stream.sample_aspect_ratio
+    return float(told) if told and max(told, 1 / told) <= WIDEST_PIXEL else 1.0
+
+
+def _rgb(frame: VideoFrame, converter: VideoReformatter, aspect: float) -> Frame:
     """The picture as it is shown. Untagged pictures are BT.709 if large, as players assume."""
     tagged = frame.colorspace in tuple(Colorspace)
     large = frame.width >= 1280 or frame.height > 576
     space = None if tagged or not large else Colorspace.ITU709
-    picture = converter.reformat(frame, format="rgb24", src_colorspace=space, interpolation=EXACT)
+    picture = converter.reformat(
+        frame,
+        width=round(frame.width * aspect),
+        format="rgb24",
+        src_colorspace=space,
+        interpolation=EXACT,
+    )
     turns = round(frame.rotation / 90)
     return np.ascontiguousarray(np.rot90(picture.to_ndarray(), turns))
 

@@ -44,13 +44,15 @@ def make_video(
     fps: float = 10,
     times: Sequence[float] | None = None,
     rotation: int = 0,
+    aspect: Fraction | None = None,
     sound: Sequence[float] = (),
     faststart: bool = False,
 ) -> Path:
     """Write a file with PyAV itself, so that readers are not tested by our writer's habits.
 
     `times` are the frames' seconds, for variable rates; `sound` is (begin, end) of a tone;
-    `rotation` is told to players by metadata, in degrees counter-clockwise.
+    `rotation` is told to players by metadata, in degrees counter-clockwise, and `aspect`, how wide
+    a pixel is for its height.
     """
     rate = Fraction(fps).limit_denominator(1001)
     options = {"movflags": "+faststart"} if faststart else {}
@@ -60,6 +62,8 @@ def make_video(
             stream = container.add_stream("libx264", rate=rate, options={"crf": "4"})
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt = "yuv420p"
+            if aspect is not None:
+                stream.codec_context.sample_aspect_ratio = aspect
             tick = 1 / rate if times is None else MILLISECOND
             stream.codec_context.time_base = tick
             stream.set_display_rotation(rotation)

@@ -1,6 +1,7 @@
 """Reading: the right frames at the right times, and clear words for bad files."""
 
 import importlib.util
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -99,6 +100,20 @@ def test_pictures_are_turned_as_the_metadata_says(
     assert np.abs(frames.astype(int) - upright).mean() < 6
     info = probe_video(path)
     assert (info.height, info.width, info.rotation % 360) == (*upright.shape[1:3], rotation % 360)
+
+
+@every_decoder
+@pytest.mark.parametrize(
+    ("aspect", "width"), [(Fraction(3, 2), 96), (Fraction(1, 2), 32), (99, 64)]
+)
+def test_pixels_are_made_square(
+    tmp_path: Path, decoder: Decoder, aspect: Fraction, width: int
+) -> None:
+    """Old television's are not; circles came out as ellipses. Absurd ones are not believed."""
+    path = make_video(tmp_path / "wide.mp4", disc_clip(3, 48, 64), aspect=Fraction(aspect))
+    info = probe_video(path)
+    assert (info.height, info.width) == (48, width)
+    assert read_video(path, decoder=decoder).frames.shape == (3, 48, width, 3)
 
 
 @every_decoder
