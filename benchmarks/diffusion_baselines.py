@@ -85,7 +85,7 @@ def baselines(pipe: StarFlowVPipeline, clip: Clip, made: Made, clock: Clock) -> 
     torch.manual_seed(clip.seed)
     whole = nearest(lambda depth: wan(pipe, depth), size).to(pipe.device)
     causal = nearest(lambda depth: velocity(pipe, depth), size).to(pipe.device)
-    text, null_text = made.texts.text, made.texts.null_text
+    text, null_text = made.told.texts.text, made.told.texts.null_text
     assert text is not None and null_text is not None
     both = torch.cat((text, null_text))
     conditional = Texts(text)
@@ -95,7 +95,7 @@ def baselines(pipe: StarFlowVPipeline, clip: Clip, made: Made, clock: Clock) -> 
             name="diffusion, 50 guided steps",
             parameters=count(whole),
             evaluations=STEPS,
-            action=lambda: follow(whole, made.z, both, made.guidance.weight),
+            action=lambda: follow(whole, made.z, both, made.told.guidance.weight),
             device=pipe.device,
             clock=clock,
         ),

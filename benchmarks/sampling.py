@@ -39,7 +39,7 @@ from starflow_v.benchmark.report import describe, table
 from starflow_v.benchmark.solvers import SOLVERS, solver_of
 from starflow_v.benchmark.stopwatch import Stopwatch
 from starflow_v.sampling.overlap import InSeries, SideBySide
-from starflow_v.sampling.stages import DeepStage, DenoiseStage, ShallowStage
+from starflow_v.sampling.stages import ShallowStage
 
 PROMPT = "a red circle moves right on a blue background"
 WEIGHTS = (0.0, 3.5)
@@ -260,21 +260,10 @@ def until_first_frame(pipe: StarFlowVPipeline, clip: Clip, weight: float) -> dic
     """Seconds of each stage until the first frame of a stream in series; of the deep one, all."""
     watch, solver = Stopwatch(pipe.device), SOLVERS["ours"]
     made = make_clip(pipe, clip, solver, weight, whole=False)
-    frames = made.z.shape[1]
-    deep = DeepStage(
-        pipe.flow,
-        made.texts.text,
-        frames=frames,
-        solver=solver,
-        null_text=made.texts.null_text,
-        guidance=made.guidance,
-        window=made.window,
-        restart=made.restart,
-    )
+    deep = made.told.deep(pipe, solver, frames=made.z.shape[1])
     u = watch.watch("deep", deep(iter(made.z.split(1, dim=1))))
     x = watch.watch("shallow", ShallowStage(pipe.flow, solver)(u))
-    assert pipe.denoiser is not None
-    clean = DenoiseStage(pipe.denoiser, made.texts.text, made.window, later=made.restart)(x)
+    clean = made.told.denoise(pipe)(x)
     next(watch.watch("decode", pipe.codec.decode_stream(watch.watch("denoise", clean))))
     return {**watch.seconds, "whole deep": made.seconds["deep"]}
 

@@ -48,6 +48,40 @@ class Clip:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a model is told of a clip, and so its stages.
+
+    Args:
+        texts: what the deep block reads.
+        restart: the same from its first restart on; `None`: no other.
+        window: when it restarts.
+        guidance: with which rule.
+    """
+
+    texts: Texts
+    restart: Texts | None
+    window: Window | None
+    guidance: DensityGuidance
+
+    def deep(self, pipe: StarFlowVPipeline, solver: Solver, *, frames: int) -> DeepStage:
+        """z -> u, of so many latent frames."""
+        return DeepStage(
+            pipe.flow,
+            self.texts.text,
+            frames=frames,
+            solver=solver,
+            null_text=self.texts.null_text,
+            guidance=self.guidance,
+            window=self.window,
+            restart=self.restart,
+        )
+
+    def denoise(self, pipe: StarFlowVPipeline) -> DenoiseStage:
+        """Noisy latents -> clean ones."""
+        return DenoiseStage(pipe.cleaner, self.texts.text, self.window, later=self.restart)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Made:
     """A clip with all that led to it.
 
@@ -55,10 +89,7 @@ class Made:
         z: noise, (1, T, c, h, w).
         u: between the halves, like z.
         x: noisy latents, like z.
-        texts: what the deep block was told.
-        restart: the same from its first restart on; `None`: no other.
-        window: when it restarts.
-        guidance: with which rule.
+        told: what the model was told.
         deep: what solving it took.
         shallow: what solving the shallow blocks took.
         seconds: of each stage, and the `total`.
@@ -67,10 +98,7 @@ class Made:
     z: Tensor
     u: Tensor
     x: Tensor
-    texts: Texts
-    restart: Texts | None
-    window: Window | None
-    guidance: DensityGuidance
+    told: Told
     deep: Cost
     shallow: Cost
     seconds: dict[str, float]
@@ -96,48 +124,43 @@ def make_clip(
         whole: `False` ends with x: nothing is denoised, decoded or written.
         clock: what counts the seconds; `time.process_time` does not count other programs'.
     """
-    device, guidance = pipe.device, DensityGuidance(weight)
+    device, frames = pipe.device, pipe.codec.latent_frames(clip.num_frames)
     watch = Stopwatch(device, clock)
     synchronize(device)
     begun = clock()
     with watch.of("text"):
-        texts = _texts(pipe, clip, guidance, restarted=False)
-        frames = pipe.codec.latent_frames(clip.num_frames)
-        window = pipe.window_for(frames)
-        tells = pipe.extends and window is not None
-        restart = _texts(pipe, clip, guidance, restarted=True) if tells else None
+        told = _told(pipe, clip, DensityGuidance(weight), pipe.window_for(frames))
     noise = torch.cat(list(_noise(pipe, clip, frames)), dim=1)
-    deep = DeepStage(
-        pipe.flow,
-        texts.text,
-        frames=frames,
-        solver=solver,
-        null_text=texts.null_text,
-        guidance=guidance,
-        window=window,
-        restart=restart,
-    )
-    shallow = ShallowStage(pipe.flow, solver)
+    deep, shallow = told.deep(pipe, solver, frames=frames), ShallowStage(pipe.flow, solver)
     solved = list(watch.watch("deep", deep(iter(noise.split(1, dim=1)))))
-    together = gather(iter(solved), at_most=None if window is None else window.frames)
+    together = gather(iter(solved), at_most=None if told.window is None else told.window.frames)
     u, x = (
         torch.cat(it, dim=1) for it in (solved, list(watch.watch("shallow", shallow(together))))
     )
     if whole:
-        _finish(pipe, clip, x, texts, restart, window, watch)
+        _finish(pipe, clip, x, told, watch)
     synchronize(device)
     total = clock() - begun
     return Made(
         z=noise,
         u=u,
         x=x,
-        texts=texts,
-        restart=restart,
-        window=window,
-        guidance=guidance,
+        told=told,
         deep=deep.cost,
         shallow=shallow.cost,
         seconds={name: watch.seconds.get(name, 0.0) for name in STAGES} | {"total": total},
+    )
+
+
+def _told(
+    pipe: StarFlowVPipeline, clip: Clip, guidance: DensityGuidance, window: Window | None
+) -> Told:
+    tells = pipe.extends and window is not None
+    return Told(
+        texts=_texts(pipe, clip, guidance, restarted=False),
+        restart=_texts(pipe, clip, guidance, restarted=True) if tells else None,
+        window=window,
+        guidance=guidance,
     )
 
 
@@ -167,23 +190,9 @@ def _noise(pipe: StarFlowVPipeline, clip: Clip, frames: int) -> Frames:
     )
 
 
-def _finish(
-    pipe: StarFlowVPipeline,
-    clip: Clip,
-    x: Tensor,
-    texts: Texts,
-    restart: Texts | None,
-    window: Window | None,
-    watch: Stopwatch,
-) -> None:
+def _finish(pipe: StarFlowVPipeline, clip: Clip, x: Tensor, told: Told, watch: Stopwatch) -> None:
     """From noisy latents to a file that is thrown away."""
-    denoise = DenoiseStage(
-        pipe.cleaner,
-        texts.text,
-        window,
-        later=restart,
-    )
-    clean = watch.watch("denoise", denoise(iter([x])))
+    clean = watch.watch("denoise", told.denoise(pipe)(iter([x])))
     pixels = list(watch.watch("decode", pipe.codec.decode_stream(clean)))
     with watch.of("file"), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ("clip.mp4" if clip.num_frames > 1 else "clip.png")

@@ -36,7 +36,8 @@ def backward_error(flow: StarFlowModel, made: Made, solver: Solver) -> float:
     What the shallow blocks made between each other nobody keeps, so they are solved again.
     """
     checking = CheckingSolver(solver)
-    at_most = made.u.shape[1] if made.window is None else made.window.frames
+    window = made.told.window
+    at_most = made.u.shape[1] if window is None else window.frames
     for frames in made.u.split(at_most, dim=1):
         flow.solve_shallow(frames, checking)
     return max(checking.largest, deep_error(flow, made))
@@ -45,20 +46,20 @@ def backward_error(flow: StarFlowModel, made: Made, solver: Solver) -> float:
 @torch.no_grad()
 def deep_error(flow: StarFlowModel, made: Made) -> float:
     """The largest residual of the deep block, all its answers standing."""
-    grid, deep = flow.grid(made.u), flow.deep
+    grid, deep, told = flow.grid(made.u), flow.deep, made.told
     u, z = flow.to_tokens(made.u), flow.to_tokens(made.z)
-    frames, window = u.shape[1], made.window
+    frames, window = u.shape[1], told.window
     predictor = _Remembering(
         deep.predictor(
-            made.texts.text,
+            told.texts.text,
             grid,
             frames=frames if window is None else min(frames, window.frames),
             device=u.device,
-            null_text=made.texts.null_text,
-            guidance=made.guidance,
+            null_text=told.texts.null_text,
+            guidance=told.guidance,
         )
     )
-    again = None if made.restart is None else made.restart.for_predictor(made.guidance)
+    again = None if told.restart is None else told.restart.for_predictor(told.guidance)
     deep.normalize_frames(u, grid, predictor, window=window, restart_text=again)
     slots, noise = (
         rearrange(deep.order.to_slots(tokens, grid), "b t n c -> b (t n) c") for tokens in (u, z)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from starflow_v import DensityGuidance, JacobiSolver, SequentialSolver
-from starflow_v.benchmark.clip import Made
+from starflow_v.benchmark.clip import Made, Told
 from starflow_v.benchmark.error import backward_error, deep_error, forward_error
 from starflow_v.flow.solver import Cost, Solver
 from starflow_v.flow.texts import Texts
@@ -31,10 +31,7 @@ def solved(case: SimpleNamespace, solver: Solver, weight: float, *, windowed: bo
         z=case.z,
         u=u,
         x=x,
-        texts=texts,
-        restart=None,
-        window=window,
-        guidance=guidance,
+        told=Told(texts=texts, restart=None, window=window, guidance=guidance),
         deep=Cost(),
         shallow=Cost(),
         seconds={},

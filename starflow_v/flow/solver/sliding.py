@@ -47,7 +47,7 @@ class SlidingSolver:
             of its error; `None`: no cap.
     """
 
-    span: int | None = 128
+    span: int | None = 112
     tolerance: float = 1e-3
     max_sweeps: int | None = None
 
