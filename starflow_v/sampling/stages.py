@@ -25,6 +25,7 @@ from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.flow.texts import Later
 from starflow_v.flow.window import Window
 from starflow_v.sampling.abandoning import AbandonableSolver, while_wanted
+from starflow_v.sampling.trouble import Trouble
 
 Frames = Iterator[Tensor]
 
@@ -198,7 +199,7 @@ class _Peekable:
     def __init__(self, frames: Frames) -> None:
         self._frames = frames
         self._next: list[Tensor] = []
-        self._trouble: Exception | None = None
+        self._trouble = Trouble()
 
     def __iter__(self) -> Frames:
         return self
@@ -211,7 +212,7 @@ class _Peekable:
         except StopIteration:
             raise
         except Exception as error:
-            self._trouble = error
+            self._trouble.keep(error)
             raise StopIteration from None
 
     def empty(self) -> bool:
@@ -222,12 +223,7 @@ class _Peekable:
 
     def check(self) -> None:
         """Raise what it failed with."""
-        trouble, self._trouble = self._trouble, None
-        try:
-            if trouble is not None:
-                raise trouble
-        finally:
-            del trouble  # it and its traceback would hold each other
+        self._trouble.check()
 
 
 def _recorded(frames: Iterable[Tensor], held: list[Tensor]) -> Frames:

@@ -19,6 +19,7 @@ from torch import Tensor
 from starflow_v.sampling.abandoning import WANTED, AbandonedError
 from starflow_v.sampling.stages import Frames
 from starflow_v.sampling.thread_modes import ThreadModes
+from starflow_v.sampling.trouble import Trouble
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Belt:
         self._changed = threading.Condition(threading.RLock())
         self._waiting: deque[Made] = deque()
         self._closed = self._ended = False
-        self._failure: BaseException | None = None
+        self._trouble = Trouble()
 
     def put(self, made: Made) -> bool:
         """Wait for room; False: nobody wants more."""
@@ -64,7 +65,7 @@ class Belt:
         """There is no more: the source is at its end, or has failed."""
         with self._changed:
             self._ended = True
-            self._failure = None if self._closed else failure
+            self._trouble.keep(None if self._closed else failure)
             self._changed.notify_all()
 
     def take(self) -> Made | None:
@@ -77,12 +78,7 @@ class Belt:
                 made = self._waiting.popleft()
                 self._changed.notify_all()
                 return made
-            failure, self._failure = self._failure, None
-        try:
-            if failure is not None:
-                raise failure
-        finally:
-            del failure  # it and its traceback would hold each other
+        self._trouble.check()
         return None
 
     def wanted(self) -> bool:
@@ -92,7 +88,8 @@ class Belt:
     def close(self) -> None:
         """Nobody wants more."""
         with self._changed:
-            self._closed, self._failure = True, None
+            self._closed = True
+            self._trouble.keep(None)
             self._waiting.clear()
             self._changed.notify_all()
 
