@@ -36,6 +36,7 @@ from starflow_v.training.objectives import (
     negative_log_likelihood,
     noise_weight,
     per_sample,
+    rivalry,
     score_target,
 )
 
@@ -140,19 +141,28 @@ class FlowRecipe(LatentRecipe):
         cleans = "denoiser" in self.parts
         text = self.text.embed(modules, batch)
         x = add_noise(batch["latents"], sigma, batch["eps"]).requires_grad_(cleans)
+        shown = self._with_rivals(x, batch)
         output = modules["flow"](
-            x, text, return_between=True, times=places, context_noise=batch.get("context")
+            shown,
+            text.repeat(len(shown) // len(x), 1, 1),
+            return_between=True,
+            times=places,
+            context_noise=batch.get("context"),
         )
         learned = slice(int(batch.get("given", 0)), None)
-        z = output.z[:, learned]
-        nll = negative_log_likelihood(z, output.log_det[:, learned])
+        all_z, all_log_det = output.z[:, learned], output.log_det[:, learned]
+        z, log_det = all_z[: len(x)], all_log_det[: len(x)]
+        nll = negative_log_likelihood(z, log_det)
         focus = self._focus(x, batch)
-        focused = nll
-        if focus is not None:
-            focused = negative_log_likelihood(z, output.log_det[:, learned], focus)
+        focused = nll if focus is None else negative_log_likelihood(z, log_det, focus)
         norm = latent_norm(output.between)
         weight = noise_weight(sigma) if self._told("noise_std") else torch.ones_like(sigma)
         told, loss = {"nll": nll.mean(), "latent_norm": norm}, (weight * focused).mean()
+        if "rival" in batch:
+            rivals = negative_log_likelihood(all_z[len(x) :], all_log_det[len(x) :])
+            elements = z[0].numel()
+            told["rivalry"] = rivalry(nll * elements, rivals * elements).mean()
+            loss = loss + self.settings.rival_weight * told["rivalry"] / elements
         if not cleans:
             backward(loss + self.settings.latent_norm * norm)
             return told
@@ -162,6 +172,15 @@ class FlowRecipe(LatentRecipe):
         error = flow_score_matching(prediction, target)
         backward(error)
         return {**told, "score_error": error, "score_power": target.square().mean()}
+
+    def _with_rivals(self, x: Tensor, batch: FlowBatch) -> Tensor:
+        """The pairs, and behind them those whose rival stands in its target's place, under the same
+        noise: one batch, so that each parameter meets one pass."""
+        if "rival" not in batch:
+            return x
+        given = int(batch["given"])
+        noisy = add_noise(batch["rival"], batch["sigma"], batch["eps"][:, given:])
+        return torch.cat((x, torch.cat((x[:, :given], noisy), dim=1)))
 
     def _focus(self, x: Tensor, batch: FlowBatch) -> Tensor | None:
         """What each token of the target of an edit counts for; `None` if they count alike."""

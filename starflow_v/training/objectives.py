@@ -14,6 +14,12 @@ The image model adds a penalty on what lies between its blocks z_1 .. z_K (STARF
     Σ_{b<K} mean(z_b²),
 
 which no likelihood holds in place: what one block scales up, the next can scale down.
+
+Likelihood pays little for what few pixels show. Where a rival of the target is known, which is
+wrong in just that, the flow may learn to prefer the target (by maximum mutual information, as
+speech recognisers are trained):
+
+    -log(p(target) / (p(target) + p(rival))).
 """
 
 from __future__ import annotations
@@ -22,6 +28,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from starflow_v.denoiser import SCORE_UNIT
 from starflow_v.flow.likelihood import LOG_TAU, bits, token_log_prob
@@ -51,6 +58,16 @@ def negative_log_likelihood(z: Tensor, log_det: Tensor, weights: Tensor | None =
     if weights is not None:
         tokens = weights * tokens
     return tokens.flatten(1).sum(1) / elements
+
+
+def rivalry(nll: Tensor, rival: Tensor) -> Tensor:
+    """-log(p(target) / (p(target) + p(rival))) of each sample, in nats, (B,).
+
+    Args:
+        nll: of the targets, in nats, (B,).
+        rival: of their rivals, with the same noise on the latents.
+    """
+    return functional.softplus(nll - rival)
 
 
 def latent_norm(between: Iterable[Tensor]) -> Tensor:

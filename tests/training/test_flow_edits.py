@@ -109,3 +109,53 @@ def test_a_focus_moves_weight_to_where_the_source_stands_out(config):
 def test_a_focus_wants_the_deep_block_alone(config):
     with pytest.raises(ValueError, match=r"edit_focus=1\.0 weighs the deep block's tokens"):
         load_config(FlowSettings, config, ["edit_focus=1"])
+
+
+RIVALS = ["frozen=[shallow, text_encoder, denoiser]", "rival_weight=20"]
+
+
+def test_a_target_is_to_be_more_likely_than_its_rival(config):
+    recipe = edits(config, "v2v_rival", [f"initialize={train_model(config)}", *RIVALS])
+    batch = first_batch(recipe)
+    assert batch["latents"].shape[1] == 2 and batch["given"] == 1
+    assert (batch["rival"] - batch["latents"][:, 1:]).abs().flatten(1).amax(1).min() > 1e-3
+    losses: list[torch.Tensor] = []
+    told = recipe.backward({"flow": recipe.flow}, batch, losses.append)
+    text = recipe.text.embed({}, batch)
+
+    def target_nll(target: torch.Tensor) -> torch.Tensor:
+        pair = torch.cat((batch["latents"][:, :1], target), dim=1) + 0.3 * batch["eps"]
+        with torch.no_grad():
+            z, log_det = recipe.flow(pair, text, return_dict=False, times=batch["places"])
+        return negative_log_likelihood(z[:, 1:], log_det[:, 1:])
+
+    right, wrong = target_nll(batch["latents"][:, 1:]), target_nll(batch["rival"])
+    assert_close(told["nll"], right.mean())
+    elements = batch["rival"][0].numel()
+    preferred = torch.sigmoid(elements * (wrong - right))
+    assert_close(told["rivalry"], -preferred.log().mean(), rtol=1e-4, atol=1e-5)
+    assert_close(losses[0].detach(), right.mean() + 20 * told["rivalry"] / elements)
+
+
+def test_pairs_beside_rivals_are_those_of_first_frames(config):
+    rivals = [f"initialize={train_model(config)}", *RIVALS]
+    alone, beside = (
+        first_batch(edits(config, *it)) for it in (("v2v_image",), ("v2v_rival", rivals))
+    )
+    assert_close(alone["latents"], beside["latents"], atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("changes", [["rival_weight=1"], ["data.tasks.v2v_rival=1"]])
+def test_rivals_want_a_task_and_a_weight(config, changes):
+    frozen = ["initialize=x", "frozen=[shallow, denoiser]", "data.clips.v2v_rival=256"]
+    with pytest.raises(ValueError, match="rivals are learned by the task v2v_rival"):
+        load_config(FlowSettings, config, [*frozen, *changes])
+
+
+def test_rivals_want_the_deep_block_alone_and_no_context_noise(config):
+    task = ["data.tasks.v2v_rival=1", "data.clips.v2v_rival=256", "rival_weight=2"]
+    with pytest.raises(ValueError, match=r"rival_weight=2\.0 weighs the deep block's tokens"):
+        load_config(FlowSettings, config, task)
+    frozen = ["initialize=x", "frozen=[shallow, denoiser]", "context_noise=0.1"]
+    with pytest.raises(ValueError, match="set context_noise=0"):
+        load_config(FlowSettings, config, [*task, *frozen])

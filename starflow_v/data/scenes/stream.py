@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from starflow_v.data.buckets import OF_PAIRS, frames_of
 from starflow_v.data.pixels import hide
 from starflow_v.data.scenes.captions import sample_caption
-from starflow_v.data.scenes.edits import EDITS, sample_edit
+from starflow_v.data.scenes.edits import EDITS, sample_edit, sample_rival
 from starflow_v.data.scenes.rendering import render
 from starflow_v.data.scenes.scene import Scene, SceneSettings, sample_scene
 
@@ -38,6 +38,8 @@ class TaskWeights:
     """What such a pair begins with: the shortest clips that show motion."""
     v2v_image: float = 0.0
     """Its first frames alone."""
+    v2v_rival: float = 0.0
+    """The same, beside what the target must not become, see `sample_rival`."""
 
     def shares(self) -> dict[str, float]:
         """Task -> probability."""
@@ -89,7 +91,7 @@ class Sample:
     """One example. Frames are uint8, (F,H,W,3)."""
 
     task: str
-    """"video", "image", "extend", "last", "v2v", "v2v_start" or "v2v_image"."""
+    """"video", "image", "extend", "last", "v2v", "v2v_start", "v2v_image" or "v2v_rival"."""
     caption: str
     """For pairs the instruction."""
     frames: NDArray[np.uint8]
@@ -103,6 +105,8 @@ class Sample:
     """(H,W), True where the source is hidden; None if nothing is."""
     edit: str | None = None
     """Kind of edit for those."""
+    rival: NDArray[np.uint8] | None = None
+    """For "v2v_rival" what it must not become: wrong in a shape, else the source as it is."""
 
 
 def is_held_out(scene: Scene) -> bool:
@@ -162,6 +166,10 @@ class SceneStream:
         if edit.region is not None:
             mask = edit.region.mask(height=self.settings.height, width=self.settings.width)
             source = hide(source, mask)
+        rival = None
+        if task == "v2v_rival":
+            wrong = sample_rival(rng, edit)
+            rival = source if wrong is None else self._render(wrong, num_frames=num_frames)
         return Sample(
             task=task,
             caption=edit.instruction,
@@ -171,6 +179,7 @@ class SceneStream:
             source=source,
             mask=mask,
             edit=kind,
+            rival=rival,
         )
 
     def _render(
