@@ -150,19 +150,11 @@ class FlowRecipe(LatentRecipe):
             context_noise=batch.get("context"),
         )
         learned = slice(int(batch.get("given", 0)), None)
-        all_z, all_log_det = output.z[:, learned], output.log_det[:, learned]
-        z, log_det = all_z[: len(x)], all_log_det[: len(x)]
-        nll = negative_log_likelihood(z, log_det)
-        focus = self._focus(x, batch)
-        focused = nll if focus is None else negative_log_likelihood(z, log_det, focus)
+        z, log_det = output.z[:, learned], output.log_det[:, learned]
         norm = latent_norm(output.between)
         weight = noise_weight(sigma) if self._told("noise_std") else torch.ones_like(sigma)
-        told, loss = {"nll": nll.mean(), "latent_norm": norm}, (weight * focused).mean()
-        if "rival" in batch:
-            rivals = negative_log_likelihood(all_z[len(x) :], all_log_det[len(x) :])
-            elements = z[0].numel()
-            told["rivalry"] = rivalry(nll * elements, rivals * elements).mean()
-            loss = loss + self.settings.rival_weight * told["rivalry"] / elements
+        told, loss = self._likelihoods(x, z, log_det, weight, batch)
+        told = {**told, "latent_norm": norm}
         if not cleans:
             backward(loss + self.settings.latent_norm * norm)
             return told
@@ -172,6 +164,25 @@ class FlowRecipe(LatentRecipe):
         error = flow_score_matching(prediction, target)
         backward(error)
         return {**told, "score_error": error, "score_power": target.square().mean()}
+
+    def _likelihoods(
+        self, x: Tensor, z: Tensor, log_det: Tensor, weight: Tensor, batch: FlowBatch
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """What is told of the samples' likelihood, and the loss: their NLL by weight and focus, and
+        of those with rivals, which come behind all samples, the rivalry."""
+        count, elements = len(x), z[0].numel()
+        nll = negative_log_likelihood(z[:count], log_det[:count])
+        focus = self._focus(x, batch)
+        focused = nll
+        if focus is not None:
+            focused = negative_log_likelihood(z[:count], log_det[:count], focus)
+        loss = (weight * focused).mean()
+        if "rival" not in batch:
+            return {"nll": nll.mean()}, loss
+        rivals = negative_log_likelihood(z[count:], log_det[count:])
+        lost = rivalry(elements * nll, elements * rivals).mean()
+        loss = loss + self.settings.rival_weight * lost / elements
+        return {"nll": nll.mean(), "rivalry": lost}, loss
 
     def _with_rivals(self, x: Tensor, batch: FlowBatch) -> Tensor:
         """The pairs, and behind them those whose rival stands in its target's place, under the same

@@ -132,7 +132,7 @@ def test_a_target_is_to_be_more_likely_than_its_rival(config):
     right, wrong = target_nll(batch["latents"][:, 1:]), target_nll(batch["rival"])
     assert_close(told["nll"], right.mean())
     elements = batch["rival"][0].numel()
-    preferred = torch.sigmoid(elements * (wrong - right))
+    preferred = torch.sigmoid(0.1 * elements * (wrong - right))
     assert_close(told["rivalry"], -preferred.log().mean(), rtol=1e-4, atol=1e-5)
     assert_close(losses[0].detach(), right.mean() + 20 * told["rivalry"] / elements)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from starflow_v.data.buckets import OF_PAIRS, frames_of
 from starflow_v.data.pixels import hide
 from starflow_v.data.scenes.captions import sample_caption
-from starflow_v.data.scenes.edits import EDITS, sample_edit, sample_rival
+from starflow_v.data.scenes.edits import EDITS, Edit, sample_edit, sample_rival
 from starflow_v.data.scenes.rendering import render
 from starflow_v.data.scenes.scene import Scene, SceneSettings, sample_scene
 
@@ -162,10 +162,7 @@ class SceneStream:
             edit = sample_edit(rng, kind, self.settings.scenes)
         clip, begun = self.settings.num_frames, self.settings.start_frames
         num_frames = frames_of(task, clip=clip, start=begun)
-        source, mask = self._render(edit.before, num_frames=num_frames), None
-        if edit.region is not None:
-            mask = edit.region.mask(height=self.settings.height, width=self.settings.width)
-            source = hide(source, mask)
+        source, mask = self._source(edit, num_frames)
         rival = None
         if task == "v2v_rival":
             wrong = sample_rival(rng, edit)
@@ -181,6 +178,16 @@ class SceneStream:
             edit=kind,
             rival=rival,
         )
+
+    def _source(
+        self, edit: Edit, num_frames: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+        """The clip to be edited, and where it is hidden."""
+        source = self._render(edit.before, num_frames=num_frames)
+        if edit.region is None:
+            return source, None
+        mask = edit.region.mask(height=self.settings.height, width=self.settings.width)
+        return hide(source, mask), mask
 
     def _render(
         self, scene: Scene, *, num_frames: int | None = None, start: float = 0.0
