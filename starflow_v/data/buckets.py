@@ -34,11 +34,11 @@ class Size(NamedTuple):
         return cls(int(height), int(width))
 
 
-BEGUN = ("v2v_start", "v2v_image", "v2v_rival")
+BEGUN = ("v2v_start", "v2v_image")
 """Tasks that show what pairs of clips begin with; nobody asks a model for them."""
 OF_PAIRS = ("v2v", *BEGUN)
 """Tasks whose samples are a source and a target."""
-OF_STILLS = ("image", "v2v_image", "v2v_rival")
+OF_STILLS = ("image", "v2v_image")
 """Tasks whose samples are single frames."""
 
 
@@ -57,7 +57,7 @@ class Bucket(NamedTuple):
     """What all samples of a batch have in common."""
 
     task: str
-    """"video", "image", "extend", "last", "v2v", "v2v_start", "v2v_image" or "v2v_rival"."""
+    """"video", "image", "extend", "last", "v2v", "v2v_start" or "v2v_image"."""
     size: Size
 
 

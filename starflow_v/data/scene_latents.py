@@ -64,11 +64,10 @@ class SceneLatents:
         )
         samples = [stream.sample(place) for place in range(index * SHARD, (index + 1) * SHARD)]
         sources = [sample.source for sample in samples if sample.source is not None]
-        rivals = [sample.rival for sample in samples if sample.rival is not None]
         clips = [sample.frames for sample in samples]
         size = Size(self._settings.height, self._settings.width)
         return Encoded(
-            latents={size: encode_clips(self._codec, task, clips, sources, rivals)},
+            latents={size: encode_clips(self._codec, task, clips, sources)},
             captions={size: [_wordings(sample, self._seed) for sample in samples]},
         )
 

@@ -7,7 +7,6 @@ last       the last frame, encoded alone, then the clip
 v2v        the source clip, then the target, encoded apart
 v2v_start  the same of two frames each: what a pair of clips begins with
 v2v_image  the same of one frame each
-v2v_rival  the same, and behind it a target that is wrong in one thing
 """
 
 from __future__ import annotations
@@ -27,11 +26,7 @@ BATCH = 16
 
 @torch.no_grad()
 def encode_clips(
-    codec: Codec,
-    task: str,
-    clips: Sequence[Clip],
-    sources: Sequence[Clip] | None = None,
-    rivals: Sequence[Clip] | None = None,
+    codec: Codec, task: str, clips: Sequence[Clip], sources: Sequence[Clip] | None = None
 ) -> Tensor:
     """Latents (n,T,c,h,w), on the CPU, of clips of one size, joined as the task has them."""
     latents = _encode(codec, clips)
@@ -41,8 +36,7 @@ def encode_clips(
         return torch.cat((_encode(codec, [clip[-1:] for clip in clips]), latents), dim=1)
     if task in OF_PAIRS:
         assert sources is not None
-        parts = [_encode(codec, sources), latents]
-        return torch.cat([*parts, _encode(codec, rivals)] if rivals else parts, dim=1)
+        return torch.cat((_encode(codec, sources), latents), dim=1)
     return latents
 
 

@@ -36,7 +36,6 @@ from starflow_v.training.objectives import (
     negative_log_likelihood,
     noise_weight,
     per_sample,
-    rivalry,
     score_target,
 )
 
@@ -141,20 +140,19 @@ class FlowRecipe(LatentRecipe):
         cleans = "denoiser" in self.parts
         text = self.text.embed(modules, batch)
         x = add_noise(batch["latents"], sigma, batch["eps"]).requires_grad_(cleans)
-        shown = self._with_rivals(x, batch)
         output = modules["flow"](
-            shown,
-            text.repeat(len(shown) // len(x), 1, 1),
-            return_between=True,
-            times=places,
-            context_noise=batch.get("context"),
+            x, text, return_between=True, times=places, context_noise=batch.get("context")
         )
         learned = slice(int(batch.get("given", 0)), None)
-        z, log_det = output.z[:, learned], output.log_det[:, learned]
+        z = output.z[:, learned]
+        nll = negative_log_likelihood(z, output.log_det[:, learned])
+        focus = self._focus(x, batch)
+        focused = nll
+        if focus is not None:
+            focused = negative_log_likelihood(z, output.log_det[:, learned], focus)
         norm = latent_norm(output.between)
         weight = noise_weight(sigma) if self._told("noise_std") else torch.ones_like(sigma)
-        told, loss = self._likelihoods(x, z, log_det, weight, batch)
-        told = {**told, "latent_norm": norm}
+        told, loss = {"nll": nll.mean(), "latent_norm": norm}, (weight * focused).mean()
         if not cleans:
             backward(loss + self.settings.latent_norm * norm)
             return told
@@ -164,34 +162,6 @@ class FlowRecipe(LatentRecipe):
         error = flow_score_matching(prediction, target)
         backward(error)
         return {**told, "score_error": error, "score_power": target.square().mean()}
-
-    def _likelihoods(
-        self, x: Tensor, z: Tensor, log_det: Tensor, weight: Tensor, batch: FlowBatch
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """What is told of the samples' likelihood, and the loss: their NLL by weight and focus, and
-        of those with rivals, which come behind all samples, the rivalry."""
-        count, elements = len(x), z[0].numel()
-        nll = negative_log_likelihood(z[:count], log_det[:count])
-        focus = self._focus(x, batch)
-        focused = nll
-        if focus is not None:
-            focused = negative_log_likelihood(z[:count], log_det[:count], focus)
-        loss = (weight * focused).mean()
-        if "rival" not in batch:
-            return {"nll": nll.mean()}, loss
-        rivals = negative_log_likelihood(z[count:], log_det[count:])
-        lost = rivalry(elements * nll, elements * rivals).mean()
-        loss = loss + self.settings.rival_weight * lost / elements
-        return {"nll": nll.mean(), "rivalry": lost}, loss
-
-    def _with_rivals(self, x: Tensor, batch: FlowBatch) -> Tensor:
-        """The pairs, and behind them those whose rival stands in its target's place, under the same
-        noise: one batch, so that each parameter meets one pass."""
-        if "rival" not in batch:
-            return x
-        given = int(batch["given"])
-        noisy = add_noise(batch["rival"], batch["sigma"], batch["eps"][:, given:])
-        return torch.cat((x, torch.cat((x[:, :given], noisy), dim=1)))
 
     def _focus(self, x: Tensor, batch: FlowBatch) -> Tensor | None:
         """What each token of the target of an edit counts for; `None` if they count alike."""

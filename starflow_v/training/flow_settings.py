@@ -174,9 +174,6 @@ class FlowSettings(LatentSettings):
     edit_focus: float = 0.0
     """Of edits, what counts for more where the source stands out, see `training.focus`: for the
     deep block alone, all others frozen; 0: all places alike."""
-    rival_weight: float = 0.0
-    """Of the pairs of "v2v_rival", what it counts for that the target is more likely than its
-    rival, see `training.objectives`: for the deep block alone, too."""
     edit_guidance_scale: float | None = None
     """As guidance_scale, of edits by an instruction without a mask; None: the same."""
     edit_fidelity: float = 0.0
@@ -201,8 +198,7 @@ class FlowSettings(LatentSettings):
         if self.text.labels is not None and self.denoiser is not None:
             raise ValueError("classes are for image models: set denoiser=null beside text.labels")
         self._check_frozen()
-        self._check_rivals()
-        for name in ("latent_norm", "context_noise", "edit_focus", "rival_weight"):
+        for name in ("latent_norm", "context_noise", "edit_focus"):
             value = getattr(self, name)
             if value < 0:
                 raise ValueError(f"{name}={value} is not valid: give 0 or more")
@@ -222,18 +218,8 @@ class FlowSettings(LatentSettings):
                 f"frozen={self.frozen} keeps the weights of another pipeline: name its folder by "
                 "initialize (lora freezes all networks by itself)"
             )
-        for name in ("edit_focus", "rival_weight"):
-            if getattr(self, name) > 0 and not {"shallow", "denoiser"} <= set(self.frozen):
-                raise ValueError(
-                    f"{name}={getattr(self, name)} weighs the deep block's tokens, which is no "
-                    "likelihood to shallow blocks and denoiser: set frozen=[shallow, denoiser]"
-                )
-
-    def _check_rivals(self) -> None:
-        if ("v2v_rival" in self.data.wanted) != (self.rival_weight > 0):
+        if self.edit_focus > 0 and not {"shallow", "denoiser"} <= set(self.frozen):
             raise ValueError(
-                f"rival_weight={self.rival_weight}, and data.tasks is {self.data.tasks}: rivals "
-                "are learned by the task v2v_rival with a weight above 0, so set both or neither"
+                f"edit_focus={self.edit_focus} weighs the deep block's tokens, which is no "
+                "likelihood to shallow blocks and denoiser: set frozen=[shallow, denoiser]"
             )
-        if self.rival_weight > 0 and self.context_noise > 0:
-            raise ValueError("rivals are read without context noise: set context_noise=0")

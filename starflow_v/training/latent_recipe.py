@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,7 @@ NOISE = 2
 """Sets the draws of noise and caption dropout apart from those that choose a step's samples."""
 Batch = Mapping[str, Tensor]
 """latents and eps (B,T,c,h,w), the captions (see `flow_text`), of edits the number of latent frames
-that are given, () and all places (T,), and rivals of their targets, if any, (B,T/2,c,h,w); and what
-a recipe adds."""
+that are given, () and all places (T,); and what a recipe adds."""
 
 
 class LatentRecipe:
@@ -81,7 +79,6 @@ class LatentRecipe:
     def prepare(self, batch: LatentBatch, seeds: Sequence[Sequence[int]]) -> Batch:
         """Noise, caption dropout and tokens for a batch of latents, each sample by its own seed."""
         draws = [np.random.default_rng(seed) for seed in seeds]
-        batch, of_edits = self._of_edits(batch)
         dropped = [rng.random() < self.settings.caption_dropout for rng in draws]
         conditions = self.data.conditions(batch.bucket)
         captions = [
@@ -95,23 +92,19 @@ class LatentRecipe:
         return {
             "latents": batch.latents,
             "eps": torch.stack(eps),
-            **of_edits,
+            **self._of_edits(batch),
             **self.text.prepare(captions),
             **self.more(draws, batch),
         }
 
-    def _of_edits(self, batch: LatentBatch) -> tuple[LatentBatch, Batch]:
-        """The samples without rivals, and of edits how many latent frames are the source, where the
-        frames of both stand in whole clips, and the rivals."""
+    def _of_edits(self, batch: LatentBatch) -> Batch:
+        """How many latent frames are the source; where clips are only begun, the frames of both
+        stand where those of whole clips do."""
         if batch.bucket.task not in OF_PAIRS:
-            return batch, {}
-        parts = batch.latents.chunk(3 if batch.bucket.task == "v2v_rival" else 2, dim=1)
-        given = torch.arange(parts[0].shape[1])
+            return {}
+        given = torch.arange(batch.latents.shape[1] // 2)
         length = self.codec.latent_frames(self.settings.data.num_frames)
-        told = {"given": torch.tensor(len(given)), "places": torch.cat((given, length + given))}
-        if len(parts) == 3:
-            told["rival"] = parts[2]
-        return replace(batch, latents=torch.cat(parts[:2], dim=1)), told
+        return {"given": torch.tensor(len(given)), "places": torch.cat((given, length + given))}
 
     def held_out_batch(self, count: int) -> Batch:
         """The first held-out samples, always the same, where the networks are."""

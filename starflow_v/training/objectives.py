@@ -14,14 +14,6 @@ The image model adds a penalty on what lies between its blocks z_1 .. z_K (STARF
     Σ_{b<K} mean(z_b²),
 
 which no likelihood holds in place: what one block scales up, the next can scale down.
-
-Likelihood pays little for what few pixels show. Where a rival of the target is known, which is
-wrong in just that, the flow may learn to prefer the target (by maximum mutual information, as
-speech recognisers are trained; they scale likelihoods down by about as much):
-
-    -log(p(target)^κ / (p(target)^κ + p(rival)^κ)),      κ = 1/10.
-
-With κ = 1 a few nats would content it, but samples of an edit follow a preference of some tens.
 """
 
 from __future__ import annotations
@@ -30,13 +22,9 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from starflow_v.denoiser import SCORE_UNIT
 from starflow_v.flow.likelihood import LOG_TAU, bits, token_log_prob
-
-RIVAL_SCALE = 0.1
-"""κ."""
 
 
 def add_noise(latents: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
@@ -63,16 +51,6 @@ def negative_log_likelihood(z: Tensor, log_det: Tensor, weights: Tensor | None =
     if weights is not None:
         tokens = weights * tokens
     return tokens.flatten(1).sum(1) / elements
-
-
-def rivalry(nll: Tensor, rival: Tensor) -> Tensor:
-    """-log(p(target)^κ / (p(target)^κ + p(rival)^κ)) of each sample, (B,).
-
-    Args:
-        nll: of the targets, in nats, (B,).
-        rival: of their rivals, with the same noise on the latents.
-    """
-    return functional.softplus(RIVAL_SCALE * (nll - rival))
 
 
 def latent_norm(between: Iterable[Tensor]) -> Tensor:

@@ -25,7 +25,7 @@ def test_captions_wordings_stills_and_pairs_are_read(tmp_path: Path) -> None:
     assert (video.name, video.captions) == ("a/bike.mp4", ("a man rides a bike",))
     assert still.captions == ("a cat", "eine Katze, 猫")
     assert pair.source is not None and pair.source.name == "street.mp4"
-    tasks = ("video", "image", "extend", "last", "v2v", "v2v_start", "v2v_image", "v2v_rival")
+    tasks = ("video", "image", "extend", "last", "v2v", "v2v_start", "v2v_image")
     assert [task for task in tasks if video.serves(task)] == ["video", "image", "extend", "last"]
     assert [task for task in tasks if still.serves(task)] == ["image"]
     assert [task for task in tasks if pair.serves(task)] == list(OF_PAIRS)

@@ -159,7 +159,6 @@ def test_other_clips_are_refused(config: Path, change: str) -> None:
         ("data.decoder=vhs", "decoder is 'vhs'; expected one of pyav, decord"),
         ("data.held_out=1", "held_out is a share"),
         ("data.timeout=0", "timeout=0"),
-        ("data.tasks={v2v_rival: 1}", "which scenes have and files have not"),
         ("data.height=20", "expected multiples of 8"),
         ("data.num_frames=7", "7 frames do not fit"),
         ("data.clips={video: 4}", "'data.clips' does not go with the others"),

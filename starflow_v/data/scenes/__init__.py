@@ -7,7 +7,7 @@ and `stream` for the data set that training reads.
 
 from starflow_v.data.scenes.attributes import Attributes
 from starflow_v.data.scenes.captions import canonical_caption, sample_caption
-from starflow_v.data.scenes.edits import EDITS, Edit, sample_edit, sample_rival
+from starflow_v.data.scenes.edits import EDITS, Edit, sample_edit
 from starflow_v.data.scenes.parsing import parse_caption, parse_objects
 from starflow_v.data.scenes.regions import Region
 from starflow_v.data.scenes.rendering import render
@@ -42,6 +42,5 @@ __all__ = [
     "render",
     "sample_caption",
     "sample_edit",
-    "sample_rival",
     "sample_scene",
 ]

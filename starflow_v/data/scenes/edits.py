@@ -59,20 +59,6 @@ def sample_edit(rng: np.random.Generator, kind: str, settings: SceneSettings) ->
     return EDITS[kind](rng, settings)
 
 
-def sample_rival(rng: np.random.Generator, edit: Edit) -> Scene | None:
-    """What the target must not become: the same with a random thing in another shape.
-
-    `None` where no shape can be wrong: nothing is left, or the thing may be hidden and untold.
-    """
-    things = list(edit.after.objects)
-    if not things or edit.region is not None:
-        return None
-    place = int(rng.integers(len(things)))
-    shape = _other(rng, list(SHAPES), avoid={things[place].shape})
-    things[place] = replace(things[place], shape=shape)
-    return replace(edit.after, objects=tuple(things))
-
-
 def _instruct(
     rng: np.random.Generator, kind: str, scene: Scene, slots: Mapping[str, str] = NO_SLOTS
 ) -> str:

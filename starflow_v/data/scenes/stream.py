@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from starflow_v.data.buckets import OF_PAIRS, frames_of
 from starflow_v.data.pixels import hide
 from starflow_v.data.scenes.captions import sample_caption
-from starflow_v.data.scenes.edits import EDITS, Edit, sample_edit, sample_rival
+from starflow_v.data.scenes.edits import EDITS, sample_edit
 from starflow_v.data.scenes.rendering import render
 from starflow_v.data.scenes.scene import Scene, SceneSettings, sample_scene
 
@@ -38,8 +38,6 @@ class TaskWeights:
     """What such a pair begins with: the shortest clips that show motion."""
     v2v_image: float = 0.0
     """Its first frames alone."""
-    v2v_rival: float = 0.0
-    """The same, beside what the target must not become, see `sample_rival`."""
 
     def shares(self) -> dict[str, float]:
         """Task -> probability."""
@@ -91,7 +89,7 @@ class Sample:
     """One example. Frames are uint8, (F,H,W,3)."""
 
     task: str
-    """"video", "image", "extend", "last", "v2v", "v2v_start", "v2v_image" or "v2v_rival"."""
+    """"video", "image", "extend", "last", "v2v", "v2v_start" or "v2v_image"."""
     caption: str
     """For pairs the instruction."""
     frames: NDArray[np.uint8]
@@ -105,8 +103,6 @@ class Sample:
     """(H,W), True where the source is hidden; None if nothing is."""
     edit: str | None = None
     """Kind of edit for those."""
-    rival: NDArray[np.uint8] | None = None
-    """For "v2v_rival" what it must not become: wrong in a shape, else the source as it is."""
 
 
 def is_held_out(scene: Scene) -> bool:
@@ -162,11 +158,10 @@ class SceneStream:
             edit = sample_edit(rng, kind, self.settings.scenes)
         clip, begun = self.settings.num_frames, self.settings.start_frames
         num_frames = frames_of(task, clip=clip, start=begun)
-        source, mask = self._source(edit, num_frames)
-        rival = None
-        if task == "v2v_rival":
-            wrong = sample_rival(rng, edit)
-            rival = source if wrong is None else self._render(wrong, num_frames=num_frames)
+        source, mask = self._render(edit.before, num_frames=num_frames), None
+        if edit.region is not None:
+            mask = edit.region.mask(height=self.settings.height, width=self.settings.width)
+            source = hide(source, mask)
         return Sample(
             task=task,
             caption=edit.instruction,
@@ -176,18 +171,7 @@ class SceneStream:
             source=source,
             mask=mask,
             edit=kind,
-            rival=rival,
         )
-
-    def _source(
-        self, edit: Edit, num_frames: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-        """The clip to be edited, and where it is hidden."""
-        source = self._render(edit.before, num_frames=num_frames)
-        if edit.region is None:
-            return source, None
-        mask = edit.region.mask(height=self.settings.height, width=self.settings.width)
-        return hide(source, mask), mask
 
     def _render(
         self, scene: Scene, *, num_frames: int | None = None, start: float = 0.0

@@ -45,7 +45,6 @@ MARKERS: dict[str, Task | None] = {
     "v2v": "v2v",
     "v2v_start": "v2v",
     "v2v_image": "v2v",
-    "v2v_rival": "v2v",
 }
 """Task -> what stands before its captions."""
 

@@ -38,8 +38,8 @@ class DataSettings:
     fps: int = 8
     """Frames per second of a clip, whatever a file has; told in captions."""
     tasks: dict[str, float] = field(default_factory=lambda: {"video": 1.0})
-    """Task (video, image, extend, last, v2v, v2v_start, v2v_image, v2v_rival) -> how often a batch
-    is of it, relative to the others; 0 takes one out."""
+    """Task (video, image, extend, last, v2v, v2v_start, v2v_image) -> how often a batch is of it,
+    relative to the others; 0 takes one out."""
 
     def __post_init__(self) -> None:
         unknown = sorted(self.tasks.keys() - set(TASKS))
@@ -131,11 +131,6 @@ class FileData(DataSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if "v2v_rival" in self.wanted:
-            raise ValueError(
-                "v2v_rival wants a wrong target beside each right one, which scenes have and files "
-                "have not: set data.tasks.v2v_rival=0"
-            )
         for ratio in self.aspect_ratios:
             ratio_of(ratio)
         for name in ("held_out", "max_skipped"):

@@ -9,7 +9,6 @@ from starflow_v.data.scenes import (
     known_words,
     render,
     sample_edit,
-    sample_rival,
 )
 from starflow_v.data.scenes.regions import Region
 from starflow_v.data.scenes.wordings import split_words
@@ -85,17 +84,3 @@ def test_a_mask_hides_its_region_and_nothing_else() -> None:
 def test_an_unknown_kind_is_named_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"'resize'.*recolor"):
         sample_edit(np.random.default_rng(0), "resize", SceneSettings())
-
-
-@pytest.mark.parametrize("kind", EDITS)
-def test_a_rival_is_wrong_in_one_shape_that_can_be_known(kind: str) -> None:
-    rng = np.random.default_rng(7)
-    for _ in range(30):
-        edit = sample_edit(rng, kind, SceneSettings(two_objects=0.3))
-        rival = sample_rival(rng, edit)
-        if rival is None:
-            assert not edit.after.objects or kind in {"inpaint", "outpaint"}
-            continue
-        assert rival.background == edit.after.background
-        pairs = zip(rival.objects, edit.after.objects, strict=True)
-        assert sum(wrong.shape != right.shape for wrong, right in pairs) == 1

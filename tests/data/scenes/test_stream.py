@@ -49,23 +49,6 @@ def test_each_task_has_the_frames_that_it_needs() -> None:
     assert seen == {"video", "image", "extend", "last", "v2v"}
 
 
-def test_a_pair_beside_its_rival_is_that_of_first_frames() -> None:
-    none = {"video": 0, "image": 0, "extend": 0, "last": 0, "v2v": 0}
-    pairs, beside = (
-        SceneStream(2, StreamSettings(tasks=TaskWeights(**none, **{task: 1})))
-        for task in ("v2v_image", "v2v_rival")
-    )
-    for index in range(20):
-        pair, sample = pairs.sample(index), beside.sample(index)
-        assert pair.rival is None and sample.rival is not None
-        assert (pair.caption, pair.scene) == (sample.caption, sample.scene)
-        np.testing.assert_array_equal(pair.frames, sample.frames)
-        assert sample.rival.shape == sample.frames.shape
-        unknowable = sample.mask is not None or not sample.scene.objects
-        told = sample.source if unknowable else sample.frames
-        assert np.array_equal(sample.rival, told) == unknowable
-
-
 def test_training_never_shows_a_held_out_combination() -> None:
     captioned = TaskWeights(v2v=0)
     settings = StreamSettings(num_frames=1, height=8, width=8, tasks=captioned)
