@@ -29,7 +29,6 @@ from starflow_v.data.scenes import (
     canonical_caption,
 )
 from starflow_v.evaluation.scene_checker import check, read_scene
-from starflow_v.flow.solver import Solver
 from starflow_v.training.flow_report import ATTRIBUTES, held_out_captions
 from starflow_v.training.objectives import bits_per_dimension, negative_log_likelihood
 
@@ -45,13 +44,15 @@ def main() -> None:
     parser.add_argument("--only", choices=["stills"], help="measure nothing else")
     parser.add_argument("--clips", type=int, default=200, help="clips for codec and likelihood")
     parser.add_argument("--guidance", type=float, default=None)
+    parser.add_argument("--temperature", type=float, default=1.0, help="of the noise")
     parser.add_argument("--model", type=Path, default=embedded_model())
     options = parser.parse_args()
     pipe = StarFlowVPipeline.from_pretrained(options.model)
     pipe.set_progress_bar_config(disable=True)
-    results: dict[str, object] = {"stills": still_accuracy(pipe, options.stills, options.guidance)}
+    told = {"guidance_scale": options.guidance, "temperature": options.temperature}
+    results: dict[str, object] = {"stills": still_accuracy(pipe, options.stills, told)}
     if options.only is None:
-        results |= caption_accuracy(pipe, options.captions, options.guidance)
+        results |= caption_accuracy(pipe, options.captions, **told)
         scenes = held_out_scenes(pipe, options.clips)
         results |= codec_quality(pipe, scenes) | latent_quality(pipe, scenes)
     for name, value in results.items():
@@ -65,6 +66,7 @@ def main() -> None:
             "guidance": pipe.defaults.guidance_scale
             if options.guidance is None
             else options.guidance,
+            "temperature": options.temperature,
         },
         environment=environment(options.model, device="cpu", dtype="float32", seed=SEED),
         results=results,
@@ -74,18 +76,17 @@ def main() -> None:
 def caption_accuracy(
     pipe: StarFlowVPipeline,
     count: int,
-    guidance: float | None,
     *,
     batch: int = 10,
-    solver: Solver | None = None,
+    **options: object,
 ) -> dict[str, float]:
-    """The share of clips right in each attribute and in all four."""
+    """The share of clips right in each attribute and in all four; `options` are the call's."""
     captions = held_out_captions(count, seed=SEED)
     verdicts = []
     for first in range(0, count, batch):
         some = captions[first : first + batch]
         generators = [Generator().manual_seed(SEED + first + index) for index in range(len(some))]
-        made = pipe(some, generator=generators, guidance_scale=guidance, solver=solver)
+        made = pipe(some, generator=generators, **options)
         pixels = from_unit(np.asarray(made.frames))
         verdicts += [check(clip, caption) for clip, caption in zip(pixels, some, strict=True)]
     return {
@@ -95,7 +96,7 @@ def caption_accuracy(
 
 
 def still_accuracy(
-    pipe: StarFlowVPipeline, count: int, guidance: float | None, *, batch: int = 20
+    pipe: StarFlowVPipeline, count: int, options: dict[str, object], *, batch: int = 20
 ) -> dict[str, object]:
     """The share of images right in each attribute; of each shape the share that can be told.
 
@@ -111,7 +112,7 @@ def still_accuracy(
     for first in range(0, count, batch):
         some = captions[first : first + batch]
         generators = [Generator().manual_seed(SEED + first + index) for index in range(len(some))]
-        images = pipe(some, num_frames=1, generator=generators, guidance_scale=guidance).frames
+        images = pipe(some, num_frames=1, generator=generators, **options).frames
         made.extend(from_unit(np.asarray(images)))
     shapes = [sample.scene.objects[0].shape for sample in samples]
     shares = rightly_shown(made, captions, shapes)

@@ -134,7 +134,7 @@ def measure(
     return {
         "parameters": sum(it.numel() for it in pipe.flow.parameters()),
         **latent_quality(pipe, held_out_scenes(pipe, count)),
-        "accuracy": caption_accuracy(pipe, count, None),
+        "accuracy": caption_accuracy(pipe, count),
         "drift": drift(arrangement, pipe, [caption for _, caption in long_scenes]),
         "cost": {
             "clip": clip_cost(pipe),

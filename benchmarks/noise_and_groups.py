@@ -148,7 +148,7 @@ def measure(pipe: StarFlowVPipeline, number: int, runs: int) -> dict[str, Any]:
         runs=runs,
         clock=time.process_time,
     )
-    accuracy = caption_accuracy(pipe, number, None, solver=SOLVERS["ours"])
+    accuracy = caption_accuracy(pipe, number, solver=SOLVERS["ours"])
     return {
         "noise_std": pipe.config["noise_std"],
         "groups": pipe.flow.config["deep_groups"],

@@ -272,7 +272,7 @@ def quality(folder: Path, number: int) -> dict[str, Any]:
     """Likelihood, denoising and caption accuracy at the model's own guidance, by `ours`."""
     pipe = open_model(folder)
     return {
-        **caption_accuracy(pipe, number, None, solver=SOLVERS["ours"]),
+        **caption_accuracy(pipe, number, solver=SOLVERS["ours"]),
         **latent_quality(pipe, held_out_scenes(pipe, number)),
     }
 

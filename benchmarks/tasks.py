@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=list(EDITS), choices=list(EDITS))
     parser.add_argument("--guidance", type=float, help="default: the model's")
     parser.add_argument("--fidelity", type=float, help="of edits; default: the model's")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of the noise")
     parser.add_argument("--frames", type=int, help="of clips to edit; default: the model's")
     parser.add_argument("--model", type=Path, default=embedded_model())
     options = parser.parse_args()
@@ -84,7 +85,7 @@ def main() -> None:
     ranked = 2 * options.clips if options.ranked is None else options.ranked
     results: dict[str, Any] = {
         "round_trip": round_trip(pipe, min(options.clips, 20)),
-        "animate": animate(still, options.clips, options.guidance),
+        "animate": animate(still, options),
         "rank": rank(pipe, ranked, draws=options.draws),
         "edit": {},
     }
@@ -102,6 +103,7 @@ def main() -> None:
             "draws": options.draws,
             "guidance": options.guidance,
             "fidelity": options.fidelity,
+            "temperature": options.temperature,
             "frames": options.frames,
             "defaults": asdict(pipe.defaults),
         },
@@ -139,16 +141,20 @@ def held_out_scenes(
     return [(sample.frames, sample.scene) for sample in samples]
 
 
-def animate(
-    pipe: StarFlowVImageToVideoPipeline, count: int, guidance: float | None
-) -> dict[str, Any]:
+def animate(pipe: StarFlowVImageToVideoPipeline, options: argparse.Namespace) -> dict[str, Any]:
     """Set the first frames of clips in motion as the clips' captions tell."""
     psnr, identity, motion = [], [], []
-    for first, some in batches(held_out_scenes(pipe, count, seed=SEED)):
+    for first, some in batches(held_out_scenes(pipe, options.clips, seed=SEED)):
         stills = [clip[0] for clip, _ in some]
         captions = [canonical_caption(scene, with_size=False) for _, scene in some]
         generators = seeded(first, len(some))
-        clips = pipe(stills, captions, generator=generators, guidance_scale=guidance).frames
+        clips = pipe(
+            stills,
+            captions,
+            generator=generators,
+            guidance_scale=options.guidance,
+            temperature=options.temperature,
+        ).frames
         own = reconstruct(pipe, [still[None] for still in stills])
         psnr += [psnr_of(clip[0], copy[0]) for clip, copy in zip(clips, own, strict=True)]
         for clip, caption in zip(from_unit(clips), captions, strict=True):
@@ -185,6 +191,7 @@ def edit(
             generator=seeded(first, len(some)),
             guidance_scale=options.guidance,
             fidelity=options.fidelity,
+            temperature=options.temperature,
         ).frames
         judged = [clip[-own.num_frames :] for clip in from_unit(clips)]
         verdicts += [check_edit(clip, it) for clip, it in zip(judged, some, strict=True)]

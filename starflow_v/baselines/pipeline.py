@@ -114,6 +114,11 @@ class StarFlowVFlowMatchingPipeline(StarFlowVPipeline):
                 f"{type(request.guidance).__name__} guides a flow's parameters, and this model "
                 "makes velocities: give guidance_scale"
             )
+        if request.temperature != 1:
+            raise ValueError(
+                f"temperature={request.temperature:g} is for the noise of a flow; flow matching "
+                "begins with noise as it was trained: leave it out"
+            )
         request.refuse_retold("a video by flow matching")
         return super()._plan(request)
 

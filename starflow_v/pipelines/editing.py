@@ -60,7 +60,7 @@ def faithful_noise(
     return list(mix(z, iter(fresh), forgotten(fidelity)))
 
 
-def check_ways(strength: object, fidelity: object, mask: Mask | None) -> None:
+def check_ways(strength: object, fidelity: object, mask: Mask | None, temperature: float) -> None:
     """Refuse what is no share, and ways of editing that exclude each other.
 
     Raises:
@@ -79,6 +79,11 @@ def check_ways(strength: object, fidelity: object, mask: Mask | None) -> None:
         raise ValueError(
             "a mask and a strength were given: a mask is filled by an instruction, so leave one of "
             "them out"
+        )
+    if temperature != 1:
+        raise ValueError(
+            f"a strength and a temperature of {temperature:g} were given: by inversion the noise "
+            "is the clip's own, so leave one of them out"
         )
 
 

@@ -61,6 +61,7 @@ class StarFlowVExtendPipeline(GeneratingPipeline):
         solver: Solver | None = None,
         window: Window | None = None,
         guidance: Guidance | None = None,
+        temperature: float = 1.0,
     ) -> StarFlowVPipelineOutput | tuple[object]:
         """Make videos that begin with a clip.
 
@@ -110,6 +111,7 @@ class StarFlowVExtendPipeline(GeneratingPipeline):
         solver: Solver | None = None,
         window: Window | None = None,
         guidance: Guidance | None = None,
+        temperature: float = 1.0,
         stages: Stages | None = None,
     ) -> Iterator[Any]:
         """Hand out frames as soon as they exist: those of the clip at once, then 4 at a time.

@@ -237,9 +237,9 @@ class GeneratingPipeline(TellingPipeline):
         prefix = self._noised(known.prefix.to(device), noise)
         total = before + made
         later = self._later(plan, first=known.shown.shape[1] - before, hidden=known.hidden)
-        window = plan.window
+        window, temperature = plan.window, plan.request.temperature
         return Run(
-            noise=noise,
+            noise=(temperature * z for z in noise),
             deep=DeepStage(
                 self.flow,
                 texts.text,

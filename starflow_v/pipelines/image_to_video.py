@@ -68,6 +68,7 @@ class StarFlowVImageToVideoPipeline(GeneratingPipeline):
         solver: Solver | None = None,
         window: Window | None = None,
         guidance: Guidance | None = None,
+        temperature: float = 1.0,
     ) -> StarFlowVPipelineOutput | tuple[object]:
         """Make videos that begin with an image.
 
@@ -117,6 +118,7 @@ class StarFlowVImageToVideoPipeline(GeneratingPipeline):
         solver: Solver | None = None,
         window: Window | None = None,
         guidance: Guidance | None = None,
+        temperature: float = 1.0,
         stages: Stages | None = None,
     ) -> Iterator[Any]:
         """Hand out frames as soon as they exist: the image at once, then 4 at a time.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
@@ -48,6 +49,8 @@ class Request:
     num_inference_steps: int | None = None
     guidance: Guidance | None = None
     """The rule, with its own weight; `None`: `DensityGuidance` of `guidance_scale`."""
+    temperature: float = 1.0
+    """What the noise of the frames that are made is multiplied by."""
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Request:
@@ -109,6 +112,12 @@ class Request:
             number = getattr(self, name)
             if number is not None and (not isinstance(number, int) or number < 1):
                 raise ValueError(f"{name}={number!r} is not valid: give a whole number above 0")
+        tau = self.temperature
+        if isinstance(tau, bool) or not (isinstance(tau, int | float) and 0 <= tau < math.inf):
+            raise ValueError(
+                f"temperature={tau!r} is not valid: give a number from 0 (what the model is surest "
+                "of) to 1 (as it was trained), or more"
+            )
         if self.output_type not in OUTPUT_TYPES:
             raise ValueError(
                 f"output_type={self.output_type!r} is not known: choose from {OUTPUT_TYPES}"

@@ -81,6 +81,7 @@ class StarFlowPipeline(InpaintingPipeline):
         max_sequence_length: int | None = None,
         solver: Solver | None = None,
         guidance: Guidance | None = None,
+        temperature: float = 1.0,
     ) -> StarFlowPipelineOutput | tuple[object]:
         """Make images.
 
@@ -105,6 +106,7 @@ class StarFlowPipeline(InpaintingPipeline):
             max_sequence_length: L, tokens of text; `None`: as trained.
             solver: how the flow is inverted; `None`: see `solver_for`.
             guidance: a rule instead of `DensityGuidance(guidance_scale)`, such as `LinearGuidance`.
+            temperature: what the noise is multiplied by, see `StarFlowVPipeline`.
         """
         if prompt is None and prompt_embeds is None:
             prompt = self._prompts_of(labels)
@@ -129,6 +131,7 @@ class StarFlowPipeline(InpaintingPipeline):
             max_sequence_length=max_sequence_length,
             num_inference_steps=num_inference_steps,
             guidance=guidance,
+            temperature=temperature,
         )
         made = self._call(
             self._plan(request),

@@ -54,6 +54,7 @@ class StarFlowVPipeline(InvertiblePipeline):
         solver: Solver | None = None,
         window: Window | None = None,
         guidance: Guidance | None = None,
+        temperature: float = 1.0,
     ) -> StarFlowVPipelineOutput | tuple[object]:
         """Make videos from prompts.
 
@@ -83,6 +84,8 @@ class StarFlowVPipeline(InvertiblePipeline):
             solver: how the flow is inverted; `None`: see `solver_for`.
             window: when the deep block restarts; `None`: when the model's own window is full.
             guidance: a rule instead of `DensityGuidance(guidance_scale)`, such as `LinearGuidance`.
+            temperature: what the noise of the frames that are made is multiplied by: 1 as the model
+                was trained, less for what it is surer of (Glow, arXiv 1807.03039).
         """
         return self._call(
             self._plan(Request.of(locals())),
@@ -112,6 +115,7 @@ class StarFlowVPipeline(InvertiblePipeline):
         solver: Solver | None = None,
         window: Window | None = None,
         guidance: Guidance | None = None,
+        temperature: float = 1.0,
         stages: Stages | None = None,
     ) -> Iterator[Any]:
         """Make videos and hand out their frames as soon as they exist: 1, then 4 at a time.

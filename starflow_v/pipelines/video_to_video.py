@@ -88,6 +88,7 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
         solver: Solver | None = None,
         window: Window | None = None,
         guidance: Guidance | None = None,
+        temperature: float = 1.0,
     ) -> StarFlowVPipelineOutput | tuple[object]:
         """Edit clips. The videos are as long as they are.
 
@@ -150,6 +151,7 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
         solver: Solver | None = None,
         window: Window | None = None,
         guidance: Guidance | None = None,
+        temperature: float = 1.0,
         stages: Stages | None = None,
     ) -> Iterator[Any]:
         """Hand out frames as soon as they exist: 1, then 4 at a time.
@@ -168,7 +170,7 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
     ) -> tuple[Plan, Source]:
         """Read the clips and the mask, and settle the size by the first clip."""
         request.refuse_retold("an edited clip")
-        check_ways(strength, fidelity, mask)
+        check_ways(strength, fidelity, mask, request.temperature)
         if strength is None:
             self._need_task("v2v", "edit by an instruction; strength= edits by inversion")
             weight, faithful = self.defaults.of_edits(masked=mask is not None)

@@ -101,6 +101,8 @@ def test_steps_and_integrators_are_chosen(pipe) -> None:
         pipe(PROMPT, solver=SequentialSolver())
     with pytest.raises(ValueError, match="give guidance_scale"):
         pipe(PROMPT, guidance=DensityGuidance(1.0))
+    with pytest.raises(ValueError, match=r"temperature=0\.5 is for the noise of a flow"):
+        pipe(PROMPT, temperature=0.5)
     with pytest.raises(ValueError, match="num_inference_steps=0"):
         pipe(PROMPT, num_inference_steps=0)
 

@@ -44,7 +44,7 @@ def test_of_a_longer_clip_the_end_is_judged(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(tasks, "stream_settings", lambda _: SHORT)
     monkeypatch.setattr(tasks, "check_edit", check)
-    options = SimpleNamespace(clips=3, frames=29, guidance=None, fidelity=None)
+    options = SimpleNamespace(clips=3, frames=29, guidance=None, fidelity=None, temperature=1.0)
     found = tasks.edit(pipe, "recolor", options)
     assert seen == [(17, 32, 32, 3)] * 3
     assert (found["done"], found["kept"]) == (0, 1)

@@ -87,6 +87,21 @@ def test_guidance_by_attention_temperature(pipeline: Path, tmp_path: Path) -> No
     assert wrong.exit_code != 0 and "attention temperature 0.0" in wrong.output
 
 
+def test_the_temperature_is_recorded_and_made_again(pipeline: Path, tmp_path: Path) -> None:
+    out, told = tmp_path / "cool", ["red", "--frames", 1, "--model", pipeline, "--seed", 9]
+    assert generate(*told, "--temperature", 0.5, "-o", out).exit_code == 0
+    pipe = StarFlowVPipeline.from_pretrained(pipeline)
+    seed = torch.Generator().manual_seed(9)
+    expected = pipe("red", num_frames=1, temperature=0.5, generator=seed).frames[0]
+    assert np.abs(frames_of(out) / 255 - expected).max() < 0.51 / 255
+    assert json.loads(out.with_suffix(".json").read_text("utf-8"))["temperature"] == 0.5
+    again = generate("--from", out.with_suffix(".json"), "-o", tmp_path / "again")
+    assert again.exit_code == 0, again.output
+    np.testing.assert_array_equal(frames_of(tmp_path / "again"), frames_of(out))
+    wrong = generate(*told, "--temperature", -1, "-o", tmp_path / "wrong")
+    assert wrong.exit_code == 2 and "--temperature" in wrong.output
+
+
 def test_an_aspect_ratio_keeps_the_area(pipeline: Path, tmp_path: Path) -> None:
     out = tmp_path / "tall.mp4"
     result = generate("red", "--aspect-ratio", "1:2", "-o", out, "--model", pipeline, "--frames", 1)

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,7 @@ def test_it_is_the_flow_with_a_noised_prefix(animate: Pipe) -> None:
 
 
 def request(**changes: object) -> Request:
-    empty = dict.fromkeys(Request.__dataclass_fields__)
+    empty = {field.name: None for field in fields(Request) if field.default is MISSING}
     return Request(
         **empty | {"prompt": PROMPT, "num_videos_per_prompt": 1, "output_type": "pt"} | changes
     )

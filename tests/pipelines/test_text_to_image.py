@@ -66,6 +66,16 @@ def seeded() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
+def test_the_temperature_multiplies_the_noise(classes) -> None:
+    noise = torch.randn(1, 1, 8, 8, generator=seeded())
+    cool, cooler = (
+        classes(labels=1, latents=it, temperature=tau, output_type="np").images
+        for it, tau in ((noise, 0.5), (0.5 * noise, 1.0))
+    )
+    np.testing.assert_array_equal(cool, cooler)
+    assert (cool != classes(labels=1, latents=noise, output_type="np").images).any()
+
+
 def test_a_class_by_number_by_name_and_as_a_prompt_is_one_image(classes) -> None:
     one, two, three = (
         classes(**told, generator=seeded(), output_type="np").images

@@ -118,6 +118,7 @@ def _stream(
         guidance=guidance,
         generator=[torch.Generator().manual_seed(target.clip.seed) for target in batch],
         solver=make_solver(settings),
+        temperature=settings.temperature,
     )
 
 

@@ -141,6 +141,14 @@ AttentionTemperature = Annotated[
         "models that are told nothing.",
     ),
 ]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="T",
+        help="What the noise is multiplied by: less than 1, such as 0.8, is surer and less varied.",
+    ),
+]
 Solver = Annotated[
     SolverName | None,
     typer.Option(help="Default: sliding; where frames are small, sequential, which is exact."),

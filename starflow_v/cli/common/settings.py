@@ -42,6 +42,7 @@ class Wishes:
     strength: float | None = None
     threads: int | None = None
     attention_temperature: float | None = None
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         if self.aspect_ratio is not None and (self.height, self.width) != (None, None):
@@ -88,6 +89,8 @@ class Settings:
     """How much of a clip's noise is forgotten; None: there is no clip, or an instruction."""
     attention_temperature: float | None = None
     """Of the branch that guidance leads away from; None: as trained."""
+    temperature: float = 1.0
+    """What the noise is multiplied by."""
 
     def as_wishes(self) -> Wishes:
         """The same, to be made again."""
@@ -126,6 +129,7 @@ def settle(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> Settings:
         fidelity=fidelity,
         strength=wishes.strength,
         attention_temperature=wishes.attention_temperature,
+        temperature=_or(wishes.temperature, 1.0),
     )
 
 

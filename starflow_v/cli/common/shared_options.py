@@ -29,6 +29,7 @@ class Making:
     seed: opt.Seed = None
     guidance: opt.Guidance = None
     attention_temperature: opt.AttentionTemperature = None
+    temperature: opt.Temperature = None
     solver: opt.Solver = None
     steps: opt.Steps = None
     tolerance: opt.Tolerance = None
@@ -54,6 +55,7 @@ class Making:
             frame_rate=self.fps,
             guidance_scale=self.guidance,
             attention_temperature=self.attention_temperature,
+            temperature=self.temperature,
             solver=self.solver and self.solver.value,
             steps=self.steps,
             block_size=self.block_size,
