@@ -50,7 +50,7 @@ def main() -> None:
     pipe = StarFlowVPipeline.from_pretrained(options.model)
     pipe.set_progress_bar_config(disable=True)
     told = {"guidance_scale": options.guidance, "temperature": options.temperature}
-    results: dict[str, object] = {"stills": still_accuracy(pipe, options.stills, told)}
+    results: dict[str, object] = {"stills": still_accuracy(pipe, options.stills, **told)}
     if options.only is None:
         results |= caption_accuracy(pipe, options.captions, **told)
         scenes = held_out_scenes(pipe, options.clips)
@@ -74,11 +74,7 @@ def main() -> None:
 
 
 def caption_accuracy(
-    pipe: StarFlowVPipeline,
-    count: int,
-    *,
-    batch: int = 10,
-    **options: object,
+    pipe: StarFlowVPipeline, count: int, *, batch: int = 10, **options: object
 ) -> dict[str, float]:
     """The share of clips right in each attribute and in all four; `options` are the call's."""
     captions = held_out_captions(count, seed=SEED)
@@ -96,9 +92,10 @@ def caption_accuracy(
 
 
 def still_accuracy(
-    pipe: StarFlowVPipeline, count: int, options: dict[str, object], *, batch: int = 20
+    pipe: StarFlowVPipeline, count: int, *, batch: int = 20, **options: object
 ) -> dict[str, object]:
     """The share of images right in each attribute; of each shape the share that can be told.
+    `options` are the call's.
 
     "drawn" is what the reader makes of the true images of the captions: the best there can be.
     """

@@ -34,6 +34,11 @@ def edit(
             "both --fidelity and --strength are given, of which one is of editing by instruction "
             "and one of editing by inversion; expected one of them"
         )
+    if options.temperature not in (None, 1) and strength is not None:
+        raise ValueError(
+            f"both --temperature {options.temperature:g} and --strength are given, but by "
+            "inversion the noise is the clip's own; expected one of them"
+        )
     if options.then:
         raise ValueError(
             "an edited clip has one prompt from its first frame to its last: no --then"

@@ -167,6 +167,7 @@ def test_inversion_needs_no_training(pipeline: Path, clip: Path, tmp_path: Path)
         ("{clip}", ["--strength", 2], "--strength"),
         ("{clip}", ["--fidelity", 1.5], "--fidelity"),
         ("{clip}", ["--fidelity", 0.5, "--strength", 0.5], "--fidelity and --strength"),
+        ("{clip}", ["--temperature", 0.5, "--strength", 0.5], "--temperature 0.5 and --strength"),
         ("{clip}", ["--then", "5: blue"], "one prompt from its first frame to its last"),
         ("{clip}", ["--strength", "nan"], "strength"),
         ("{clip}", ["--strength", 0.5, "--mask", "{folder}/small.png"], "--mask and --strength"),
