@@ -8,7 +8,14 @@ import numpy as np
 
 from starflow_v.data.buckets import Size
 from starflow_v.data.latent_cache import Encoded
-from starflow_v.data.scenes import Sample, SceneStream, StreamSettings, TaskWeights, sample_caption
+from starflow_v.data.scenes import (
+    Sample,
+    SceneStream,
+    StreamSettings,
+    TaskWeights,
+    canonical_caption,
+    sample_caption,
+)
 from starflow_v.data.task_latents import encode_clips
 from starflow_v.vae import Codec
 
@@ -69,7 +76,13 @@ class SceneLatents:
         return Encoded(
             latents={size: encode_clips(self._codec, task, clips, sources)},
             captions={size: [_wordings(sample, self._seed) for sample in samples]},
+            descriptions={size: [_described(it) for it in samples if it.edit is not None]},
         )
+
+
+def _described(sample: Sample) -> str:
+    """What its frames show, in the plainest words."""
+    return canonical_caption(sample.scene, moving=len(sample.frames) > 1)
 
 
 def _wordings(sample: Sample, seed: int) -> list[str]:

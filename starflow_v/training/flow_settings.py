@@ -174,6 +174,9 @@ class FlowSettings(LatentSettings):
     edit_focus: float = 0.0
     """Of edits, what counts for more where the source stands out, see `training.focus`: for the
     deep block alone, all others frozen; 0: all places alike."""
+    describe: float = 0.0
+    """Weight of telling what an edit's target shows while it is drawn, see `training.description`:
+    where descriptions are known, which is in scenes; 0: not."""
     edit_guidance_scale: float | None = None
     """As guidance_scale, of edits by an instruction without a mask; None: the same."""
     edit_fidelity: float = 0.0
@@ -198,10 +201,15 @@ class FlowSettings(LatentSettings):
         if self.text.labels is not None and self.denoiser is not None:
             raise ValueError("classes are for image models: set denoiser=null beside text.labels")
         self._check_frozen()
-        for name in ("latent_norm", "context_noise", "edit_focus"):
+        for name in ("latent_norm", "context_noise", "edit_focus", "describe"):
             value = getattr(self, name)
             if value < 0:
                 raise ValueError(f"{name}={value} is not valid: give 0 or more")
+        if self.describe > 0 and not isinstance(self.data, SceneData):
+            raise ValueError(
+                f"describe={self.describe} needs descriptions of what edits make, which files do "
+                "not tell: set describe=0"
+            )
         if self.lora is None:
             return
         if self.initialize is None:

@@ -165,11 +165,9 @@ class LatentRecipe:
             "window_overlap": frames - 1,
         }
 
-    def _part(self, module: nn.Module, optimizer: Optimizer, *, only_trained: bool = False) -> Part:
+    def _part(self, module: nn.Module, optimizer: Optimizer, **more: bool) -> Part:
         decay = self.settings.average_decay
-        return Part(
-            module=module, optimizer=optimizer, average_decay=decay, only_trained=only_trained
-        )
+        return Part(module=module, optimizer=optimizer, average_decay=decay, **more)
 
     def _adamw(self, module: nn.Module, lr: float) -> Optimizer:
         decay = self.settings.weight_decay
