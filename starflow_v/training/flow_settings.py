@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from starflow_v.config import one_of
+from starflow_v.data.buckets import OF_PAIRS
 from starflow_v.training.data.settings import (
     DataSettings,
     DigitData,
@@ -205,17 +206,26 @@ class FlowSettings(LatentSettings):
             value = getattr(self, name)
             if value < 0:
                 raise ValueError(f"{name}={value} is not valid: give 0 or more")
-        if self.describe > 0 and not isinstance(self.data, SceneData):
-            raise ValueError(
-                f"describe={self.describe} needs descriptions of what edits make, which files do "
-                "not tell: set describe=0"
-            )
+        if self.describe > 0:
+            self._check_describe()
         if self.lora is None:
             return
         if self.initialize is None:
             raise ValueError("lora adapts a pipeline: name its folder by initialize")
         if self.muon_lr is not None:
             raise ValueError(f"muon_lr={self.muon_lr}, but lora trains by AdamW: set muon_lr=null")
+
+    def _check_describe(self) -> None:
+        if not isinstance(self.data, SceneData):
+            raise ValueError(
+                f"describe={self.describe} needs descriptions of what edits make, which files do "
+                "not tell: set describe=0"
+            )
+        if self.denoiser is None or not set(self.data.wanted) & set(OF_PAIRS):
+            raise ValueError(
+                f"describe={self.describe} describes what edits make, and this run learns none: "
+                f"give data.tasks one of {', '.join(OF_PAIRS)}, or set describe=0"
+            )
 
     def _check_frozen(self) -> None:
         unknown = sorted(set(self.frozen) - set(FREEZABLE))

@@ -81,7 +81,8 @@ def test_descriptions_go_with_their_samples(tmp_path: Path) -> None:
     for latent, told in zip(batch.latents, batch.descriptions, strict=True):
         shard, place = divmod(int(latent.flatten()[0]), 10)
         assert told == f"of {shard}-{place}"
-    assert not LatentCache(tmp_path, {"video": 1.0}, {"video": 3}, seed=1).batch(5, [0]).descriptions
+    untold = LatentCache(tmp_path, {"video": 1.0}, {"video": 3}, seed=1)
+    assert not untold.batch(5, [0]).descriptions
 
 
 def test_a_batch_is_of_one_task_and_size_each_as_often_as_told(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.testing import assert_close
 
+from starflow_v.config import load_config
 from starflow_v.data.latent_cache import DESCRIPTIONS
 from starflow_v.training.data.settings import FolderData
 from starflow_v.training.description import Describer, LayerOutput
@@ -134,3 +135,8 @@ def test_files_tell_no_descriptions():
     trainer = TrainerSettings(folder="run", steps=1)
     with pytest.raises(ValueError, match=r"describe=1\.0 needs descriptions .* set describe=0"):
         FlowSettings(trainer=trainer, vae="vae", data=files, describe=1.0)
+
+
+def test_without_edits_there_is_nothing_to_describe(config):
+    with pytest.raises(ValueError, match=r"describe=1\.0 .* give data\.tasks one of v2v, "):
+        load_config(FlowSettings, config, ["describe=1", "data.tasks.v2v=0"])
