@@ -1,9 +1,9 @@
 """What the target of an edit shows, told from inside the deep block before it is drawn.
 
 An edit's likelihood pays little for some of what has to stay: in scenes, ten nats of a thousand for
-the shape of the thing. Its source's own tokens tell that shape to any linear reader, those of the
-target do not ask them for long. So a small network reads the words of a description of the target
-from what the deep block holds at each of the target's tokens, half-way through its layers, and
+the shape of the thing. The source's own tokens tell that shape to a small reader; those of the
+target hardly ask them. So a small network reads the words of a description of the target from what
+the deep block holds at each of the target's tokens, half-way through its layers, and
 
     loss = NLL + weight · mean_j Σ_w BCE(p(w | hidden_j), w is in the description).
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from starflow_v.flow.deep import DeepFlow
 from starflow_v.nn.layers import MLP, RMSNorm, widen
 
 
@@ -57,6 +58,14 @@ class LayerOutput:
         output, self.latest = self.latest, None
         assert output is not None, "the layer has not been called"
         return output
+
+
+def half_way_layer(flow: nn.Module) -> nn.Module:
+    """The layer after which the deep block has half of its layers left, of a flow as it is called:
+    wrapped, or the copy in slices that several processes share."""
+    deep = next(it for it in flow.modules() if isinstance(it, DeepFlow))
+    block = deep.block
+    return block.transformer.layers[(block.layers - 1) // 2]
 
 
 def bag_of_words(ids: Tensor, mask: Tensor, vocabulary: int) -> Tensor:

@@ -23,7 +23,12 @@ from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
 from starflow_v.text import tokenize
 from starflow_v.training.data.flow_data import on_device
-from starflow_v.training.description import Describer, LayerOutput, bag_of_words
+from starflow_v.training.description import (
+    Describer,
+    LayerOutput,
+    bag_of_words,
+    half_way_layer,
+)
 from starflow_v.training.engine.recipe import Part
 from starflow_v.training.engine.state import module_state, restore_module
 from starflow_v.training.flow_report import measure_held_out
@@ -81,6 +86,7 @@ class FlowRecipe(LatentRecipe):
             name: self._part(getattr(self, name), it, only_trained=settings.lora is not None)
             for name, it in optimizers.items()
         }
+        self.half_way: LayerOutput | None = None
         if settings.describe > 0:
             self.parts = {**self.parts, DESCRIBER: self._describe()}
 
@@ -129,8 +135,6 @@ class FlowRecipe(LatentRecipe):
     def _describe(self) -> Part:
         """One more network, which reads from the deep block what the targets of edits show."""
         assert self.tokenizer is not None, "there are no edits without text"
-        block = self.flow.deep.block
-        self.half_way = LayerOutput(block.transformer.layers[(block.layers - 1) // 2])
         self.describer = Describer(self.settings.flow.deep_width, len(self.tokenizer))
         optimizer = self._adamw(self.describer, self.settings.lr)
         return self._part(self.describer, optimizer, sometimes_unused=True)
@@ -172,6 +176,8 @@ class FlowRecipe(LatentRecipe):
         cleans = "denoiser" in self.parts
         text = self.text.embed(modules, batch)
         x = add_noise(batch["latents"], sigma, batch["eps"]).requires_grad_(cleans)
+        if self.settings.describe > 0 and self.half_way is None:
+            self.half_way = LayerOutput(half_way_layer(modules["flow"]))
         output = modules["flow"](
             x, text, return_between=True, times=places, context_noise=batch.get("context")
         )
@@ -209,6 +215,7 @@ class FlowRecipe(LatentRecipe):
 
     def _description(self, describer: nn.Module, target: Tensor, batch: FlowBatch) -> Tensor:
         """What it costs to tell, at each of the target's tokens, the words of its description."""
+        assert self.half_way is not None, "the forward pass came first"
         tokens = target.shape[1] * self.flow.grid(target).tokens
         loss: Tensor = describer(self.half_way.take()[:, -tokens:], batch["described"])
         return loss
