@@ -7,6 +7,8 @@ pipe.integrator = Adaptive()               # or any other integrator
 
 from __future__ import annotations
 
+from typing import Any
+
 from diffusers import AutoencoderKL, AutoencoderKLWan
 from torch import nn
 
@@ -51,6 +53,7 @@ class StarFlowVFlowMatchingPipeline(StarFlowVPipeline):
         decoder_cleans: False, as there is no noise.
         edit_guidance_scale: none; flow matching edits nothing.
         edit_fidelity: 0.
+        caption_patterns: none.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class StarFlowVFlowMatchingPipeline(StarFlowVPipeline):
         decoder_cleans: bool = False,
         edit_guidance_scale: float | None = None,
         edit_fidelity: float = 0.0,
+        caption_patterns: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
             flow,
@@ -98,6 +102,7 @@ class StarFlowVFlowMatchingPipeline(StarFlowVPipeline):
             decoder_cleans=decoder_cleans,
             edit_guidance_scale=edit_guidance_scale,
             edit_fidelity=edit_fidelity,
+            caption_patterns=caption_patterns,
         )
         self.register_to_config(num_inference_steps=num_inference_steps)
         self.integrator: Integrator = Euler(num_inference_steps)

@@ -15,6 +15,7 @@ def edit(
     prompt: opt.Instruction = None,
     mask: opt.Mask = None,
     fidelity: opt.Fidelity = None,
+    source_prompt: opt.SourcePrompt = None,
     strength: opt.Strength = None,
     compare: opt.Compare = False,
     debug: Debug = False,
@@ -44,5 +45,5 @@ def edit(
             "an edited clip has one prompt from its first frame to its last: no --then"
         )
     files = {"video": video, "mask": mask}
-    wishes = {"fidelity": fidelity, "strength": strength}
+    wishes = {"fidelity": fidelity, "source_prompt": source_prompt, "strength": strength}
     make(Edit, files, prompt, options, compare=compare, more=wishes)

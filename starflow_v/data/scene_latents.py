@@ -10,6 +10,7 @@ from starflow_v.data.buckets import Size
 from starflow_v.data.latent_cache import Encoded
 from starflow_v.data.scenes import (
     Sample,
+    Scene,
     SceneStream,
     StreamSettings,
     TaskWeights,
@@ -17,6 +18,7 @@ from starflow_v.data.scenes import (
     sample_caption,
 )
 from starflow_v.data.task_latents import encode_clips
+from starflow_v.text import tell_source
 from starflow_v.vae import Codec
 
 WORDINGS = 4
@@ -36,6 +38,7 @@ class SceneLatents:
         settings: what clips are like; its task weights are not used.
         clips: task -> how many, rounded up to whole shards.
         held_out: whether these are the scenes that training never shows.
+        tell_sources: whether instructions mostly tell what their source shows.
     """
 
     def __init__(
@@ -46,14 +49,18 @@ class SceneLatents:
         settings: StreamSettings,
         clips: dict[str, int],
         held_out: bool = False,
+        tell_sources: bool = False,
     ) -> None:
         self._codec, self._seed, self._settings = codec, seed, settings
         self._clips, self._held_out = clips, held_out
+        self._tell_sources = tell_sources
         size = f"{settings.num_frames}x{settings.height}x{settings.width}"
         rare = {kind: it for kind, it in settings.edits.items() if it != 1}
         told = [*sorted(settings.shapes.items()), *sorted(rare.items())]
         weights = "".join(f", {name} {it:g}" for name, it in told)
         self.fingerprint = f"scenes of seed {seed}, {size} at {settings.fps:g} fps{weights}"
+        if tell_sources:
+            self.fingerprint += ", sources told"
 
     def shards(self, task: str) -> int:
         """How many shards a task has."""
@@ -75,9 +82,16 @@ class SceneLatents:
         size = Size(self._settings.height, self._settings.width)
         return Encoded(
             latents={size: encode_clips(self._codec, task, clips, sources)},
-            captions={size: [_wordings(sample, self._seed) for sample in samples]},
+            captions={size: [self._wordings(sample) for sample in samples]},
             descriptions={size: [_described(it) for it in samples if it.edit is not None]},
         )
+
+    def _wordings(self, sample: Sample) -> list[str]:
+        if sample.source_scene is None:
+            return _captions(sample, self._seed)
+        if self._tell_sources:
+            return _instructions(sample, sample.source_scene)
+        return [sample.caption]
 
 
 def _described(sample: Sample) -> str:
@@ -85,11 +99,17 @@ def _described(sample: Sample) -> str:
     return canonical_caption(sample.scene, moving=len(sample.frames) > 1)
 
 
-def _wordings(sample: Sample, seed: int) -> list[str]:
-    """The sample's own caption, and other ways to say it where there are any."""
-    if sample.edit is not None:
-        return [sample.caption]
+def _captions(sample: Sample, seed: int) -> list[str]:
+    """The sample's own caption, and other ways to say it."""
     rng = np.random.default_rng([seed, *sample.caption.encode()])
     moving = sample.task != "image"
     more = [sample_caption(rng, sample.scene, moving=moving) for _ in range(WORDINGS - 1)]
     return [sample.caption, *more]
+
+
+def _instructions(sample: Sample, source: Scene) -> list[str]:
+    """The instruction, mostly with what the source shows; never where a mask hides a part of it."""
+    if sample.mask is not None:
+        return [sample.caption]
+    told = tell_source(sample.caption, canonical_caption(source, moving=False))
+    return [sample.caption, *[told] * (WORDINGS - 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from diffusers import AutoencoderKL, AutoencoderKLWan, DiffusionPipeline
 from diffusers.video_processor import VideoProcessor
@@ -64,6 +64,9 @@ class StarFlowVBasePipeline(NoiseMixin, DiffusionPipeline, StarFlowVLoraLoaderMi
             "video" and "image".
         window_frames: latent frames that the deep block was trained with; longer videos restart.
         window_overlap: latent frames carried over a restart.
+        caption_patterns: captions of stills as {"patterns": [...], "words": {...}}, see
+            `starflow_v.text.CaptionPatterns`, of a model whose edits are told what their source
+            shows; `None`: they are not.
     """
 
     model_cpu_offload_seq = "text_encoder->flow->denoiser->vae"
@@ -98,6 +101,7 @@ class StarFlowVBasePipeline(NoiseMixin, DiffusionPipeline, StarFlowVLoraLoaderMi
         decoder_cleans: bool = False,
         edit_guidance_scale: float | None = None,
         edit_fidelity: float = 0.0,
+        caption_patterns: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if decoder_cleans and denoiser is not None:
@@ -128,6 +132,7 @@ class StarFlowVBasePipeline(NoiseMixin, DiffusionPipeline, StarFlowVLoraLoaderMi
             decoder_cleans=decoder_cleans,
             edit_guidance_scale=edit_guidance_scale,
             edit_fidelity=edit_fidelity,
+            caption_patterns=caption_patterns,
         )
         self.video_processor = VideoProcessor(vae_scale_factor=1)
         self._guidance_scale = guidance_scale

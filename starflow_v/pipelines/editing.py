@@ -25,6 +25,7 @@ class Source(Known):
         clips: pixel frames (F, H, W, 3) of one length, gray where they are to be made.
         strength: how much of their noise is forgotten; `None`: they are edited by an instruction.
         fidelity: by an instruction, the share of their own noise in that of the target.
+        told: by an instruction, what they show; `None`: what the model says.
         length: S, latent frames of a chunk.
         overlap: c, how many of them are known.
     """
@@ -32,6 +33,7 @@ class Source(Known):
     clips: Sequence[Frames]
     strength: float | None
     fidelity: float
+    told: str | Sequence[str] | None
     length: int
     overlap: int
 

@@ -21,6 +21,7 @@ from starflow_v.flow.likelihood import bits, token_log_prob
 from starflow_v.flow.outputs import FlowOutput
 from starflow_v.flow.solver import Solver
 from starflow_v.flow.window import Window
+from starflow_v.pipelines.describing import DescribingPipeline
 from starflow_v.pipelines.generation import GeneratingPipeline
 from starflow_v.pipelines.media import Clip, clip_size, list_clips, read_clip
 from starflow_v.pipelines.request import Plan, Request, given
@@ -28,7 +29,7 @@ from starflow_v.pipelines.scores import Ranking, Score
 from starflow_v.sampling.noise import noise_frames, seed_children
 
 
-class ScoringPipeline(GeneratingPipeline):
+class ScoringPipeline(DescribingPipeline, GeneratingPipeline):
     """Scores videos that are there, and ranks captions of them."""
 
     @torch.no_grad()

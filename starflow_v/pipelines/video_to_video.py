@@ -37,6 +37,7 @@ from starflow_v.flow.solver import Solver
 from starflow_v.flow.texts import Texts
 from starflow_v.flow.window import Window
 from starflow_v.pipelines.chunks import Chunk, ChunkedRun, cut
+from starflow_v.pipelines.describing import DescribingPipeline
 from starflow_v.pipelines.editing import Source, check_ways, faithful_noise
 from starflow_v.pipelines.forgetting import CorrectedStage, mix, remembered
 from starflow_v.pipelines.generation import AnyCallback, GeneratingPipeline
@@ -53,7 +54,7 @@ OVERLAP = 2
 """Target latents that a chunk knows from the one before: two tell where things move."""
 
 
-class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
+class StarFlowVVideoToVideoPipeline(DescribingPipeline, GeneratingPipeline):
     """Clips that are edited.
 
     Its parts and settings are those of `StarFlowVPipeline`: `from_pretrained` reads the same
@@ -73,6 +74,7 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
         guidance_scale: float | None = None,
         strength: float | None = None,
         fidelity: float | None = None,
+        source_prompt: str | Sequence[str] | None = None,
         mask: Mask | None = None,
         num_videos_per_prompt: int = 1,
         generator: Generator | Sequence[Generator] | None = None,
@@ -107,6 +109,9 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
             fidelity: by instruction, how much of its noise the target has from the clip, from 0
                 (any target of the instruction) to 1 (one that is near to the clip); `None`: as the
                 model's settings have it, and 0 with a mask, whose hole has no noise of its own.
+            source_prompt: by instruction, what the clip shows, one for all clips or one each, of a
+                model that was trained to be told; `None`: what `describe` says, and nothing with a
+                mask, which hides a part of it; "": nothing.
             mask: white where something is to be made, black where the clip stays as it is, to the
                 pixel (of "latent", which has none, as the model made it). A picture, or a clip as
                 long as the video; of the size of the video as it is given. One for all clips.
@@ -117,7 +122,9 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
             window: by instruction, it holds a source and as much of the target, 2S latent frames,
                 and its overlap is c; `None`: as trained. By inversion: as in `StarFlowVPipeline`.
         """
-        plan, source = self._begin(Request.of(locals()), video, strength, fidelity, mask)
+        plan, source = self._begin(
+            Request.of(locals()), video, strength, fidelity, mask, source_prompt
+        )
         return self._call(
             plan,
             source,
@@ -139,6 +146,7 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
         guidance_scale: float | None = None,
         strength: float | None = None,
         fidelity: float | None = None,
+        source_prompt: str | Sequence[str] | None = None,
         mask: Mask | None = None,
         num_videos_per_prompt: int = 1,
         generator: Generator | Sequence[Generator] | None = None,
@@ -158,7 +166,10 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
 
         The arguments and the frames are those of a call.
         """
-        return self._stream(*self._begin(Request.of(locals()), video, strength, fidelity, mask))
+        plan, source = self._begin(
+            Request.of(locals()), video, strength, fidelity, mask, source_prompt
+        )
+        return self._stream(plan, source)
 
     def _begin(
         self,
@@ -167,10 +178,12 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
         strength: float | None,
         fidelity: float | None,
         mask: Mask | None,
+        source_prompt: str | Sequence[str] | None = None,
     ) -> tuple[Plan, Source]:
         """Read the clips and the mask, and settle the size by the first clip."""
         request.refuse_retold("an edited clip")
         check_ways(strength, fidelity, mask, request.temperature)
+        self._check_source_prompt(source_prompt, request, strength, masked=mask is not None)
         if strength is None:
             self._need_task("v2v", "edit by an instruction; strength= edits by inversion")
             weight, faithful = self.defaults.of_edits(masked=mask is not None)
@@ -215,6 +228,7 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
             clips=frames,
             strength=strength,
             fidelity=fidelity or 0.0,
+            told=source_prompt,
             length=length,
             overlap=overlap,
         )
@@ -241,7 +255,8 @@ class StarFlowVVideoToVideoPipeline(GeneratingPipeline):
 
     def _edit(self, plan: Plan, source: Source) -> ChunkedRun:
         """By the instruction, chunk by chunk."""
-        texts = self._texts(plan, plan.task)
+        told = self._told(plan.request, source.told, source.clips, masked=source.kept is not None)
+        texts = self._texts(replace(plan, request=told), plan.task)
         assert texts.text is not None
         self._announce(plan, plan.latent_frames)
         videos, length = texts.text.shape[0], source.length

@@ -5,16 +5,18 @@ becomes embeddings, `labels` for classes instead of captions, `words` for the em
 small encoder, `pretrained` for others.
 """
 
-from starflow_v.text.captions import TASKS, Conditions, Task, wrap_caption
+from starflow_v.text.captions import TASKS, Conditions, Task, tell_source, wrap_caption
 from starflow_v.text.encoding import Tokenizer, embed_tokens, encode_captions, tokenize
 from starflow_v.text.labels import LabelEncoder
 from starflow_v.text.on_meta import load_tokenizer, text_encoder_on_meta
+from starflow_v.text.patterns import CaptionPatterns, most_likely
 from starflow_v.text.sizes import ASPECT_RATIOS, nearest_aspect_ratio, size_for
 from starflow_v.text.words import known_words, tiny_text_encoder, unknown_words
 
 __all__ = [
     "ASPECT_RATIOS",
     "TASKS",
+    "CaptionPatterns",
     "Conditions",
     "LabelEncoder",
     "Task",
@@ -23,8 +25,10 @@ __all__ = [
     "encode_captions",
     "known_words",
     "load_tokenizer",
+    "most_likely",
     "nearest_aspect_ratio",
     "size_for",
+    "tell_source",
     "text_encoder_on_meta",
     "tiny_text_encoder",
     "tokenize",

@@ -62,3 +62,12 @@ def wrap_caption(prompt: str, conditions: Conditions) -> str:
     if conditions.noise_std is not None:
         caption = f"Noise Level {round(conditions.noise_std * 1000)}:\n{caption}"
     return caption
+
+
+def tell_source(instruction: str, source_prompt: str) -> str:
+    """An instruction, and what the clip to be edited shows.
+
+    >>> tell_source("make the background blue", "a small red star on a gray background")
+    'make the background blue: a small red star on a gray background'
+    """
+    return f"{instruction}: {source_prompt}"

@@ -258,6 +258,7 @@ class FlowRecipe(LatentRecipe):
 
     def pipeline(self) -> StarFlowVPipeline:
         """The parts as they are now, as a pipeline."""
+        patterns = self.data.caption_patterns
         pipeline = StarFlowVPipeline(
             self.flow,
             self.denoiser,
@@ -267,6 +268,7 @@ class FlowRecipe(LatentRecipe):
             **self.pipeline_settings(),
             edit_guidance_scale=self.settings.edit_guidance_scale,
             edit_fidelity=self.settings.edit_fidelity,
+            caption_patterns=None if patterns is None else asdict(patterns),
         )
         pipeline.set_progress_bar_config(disable=True)
         return pipeline

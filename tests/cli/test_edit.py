@@ -194,3 +194,24 @@ def test_bad_input_is_refused_and_leaves_nothing(
 def test_an_edit_wants_a_clip() -> None:
     result = edit()
     assert result.exit_code == 2 and "expected EDIT's VIDEO" in result.output
+
+
+def test_a_source_prompt_is_recorded_and_made_again(
+    model: Path, clip: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    index = folder / "model_index.json"
+    patterns = {"patterns": ["a {color} circle"], "words": {"color": ["red", "blue"]}}
+    told = json.loads(index.read_text("utf-8")) | {"caption_patterns": patterns}
+    index.write_text(json.dumps(told), "utf-8")
+    more = ["--model", folder, "--frames", 5, "--source-prompt", "a blue circle"]
+    video, again = tmp_path / "out.webp", tmp_path / "again.webp"
+    done = edit(clip, "a red circle", "-o", video, *more)
+    assert done.exit_code == 0, done.output
+    record = json.loads(video.with_suffix(".json").read_text("utf-8"))
+    assert record["source_prompt"] == "a blue circle"
+    assert edit("--from", video.with_suffix(".json"), "-o", again).exit_code == 0
+    assert again.read_bytes() == video.read_bytes()
+    refused = edit(clip, "a red circle", "-o", tmp_path / "no.webp", *more, "--strength", 0.5)
+    assert refused.exit_code == 2 and "has no instruction" in refused.output

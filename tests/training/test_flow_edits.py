@@ -70,6 +70,29 @@ def test_pairs_are_of_the_kinds_that_are_weighed(config):
     assert all("outline" in it for it in told), told
 
 
+@pytest.mark.parametrize(("kind", "hidden"), [("recolor", False), ("outpaint", True)])
+def test_instructions_tell_what_their_source_shows(config, kind, hidden):
+    """In three wordings of four; not behind a mask, where a source shows only a part of it."""
+    weights = ", ".join(f"{it}: {float(it == kind)}" for it in EDITS)
+    changes = [f"data.edits={{{weights}}}", f"data.cache={config.parent}/{kind}"]
+    recipe = edits(config, "v2v_image", [*changes, "data.tell_sources=true"])
+    wordings = [it for bucket, it in recipe.cache.captions() if bucket.task == "v2v_image"]
+    if hidden:
+        assert len(wordings) == 256
+        return
+    assert len(wordings) == 4 * 256
+    for plain, *told in zip(*[iter(wordings)] * 4, strict=True):
+        assert len(set(told)) == 1 and told[0].startswith(f"{plain}: a ")
+        assert told[0].endswith(" background") and " moves " not in told[0]
+
+
+def test_a_pipeline_whose_edits_are_told_their_sources_can_describe_them(config):
+    told = edits(config, "v2v_image", ["data.tell_sources=true", f"data.cache={config.parent}/t"])
+    assert "star" in told.pipeline().config["caption_patterns"]["words"]["shape"]
+    plain = edits(config, "v2v_image")
+    assert plain.pipeline().config["caption_patterns"] is None
+
+
 def test_a_model_is_not_asked_for_what_edits_begin_with(config):
     tasks = {"v2v": 1, "v2v_start": 1, "v2v_image": 1}
     counts = dict.fromkeys(tasks, 256)

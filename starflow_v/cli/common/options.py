@@ -72,6 +72,14 @@ Fidelity = Annotated[
         "makes any video of the instruction; default: as the model has it, 0 with --mask.",
     ),
 ]
+SourcePrompt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="By instruction: what the clip shows, of a model that was trained to be told; "
+        "default: the model finds it, '' tells nothing.",
+    ),
+]
 Strength = Annotated[
     float | None,
     typer.Option(

@@ -39,6 +39,7 @@ class Wishes:
     dtype: str | None = None
     kv_dtype: str | None = None
     fidelity: float | None = None
+    source_prompt: str | None = None
     strength: float | None = None
     threads: int | None = None
     attention_temperature: float | None = None
@@ -85,6 +86,8 @@ class Settings:
     """How keys and values are kept; None: as computed."""
     fidelity: float | None = None
     """How much of its noise an edit by an instruction has from its clip; None: there is none."""
+    source_prompt: str | None = None
+    """What an edit by an instruction is told that its clip shows; None: what the model finds."""
     strength: float | None = None
     """How much of a clip's noise is forgotten; None: there is no clip, or an instruction."""
     attention_temperature: float | None = None
@@ -127,6 +130,7 @@ def settle(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> Settings:
         threads=torch.get_num_threads(),
         kv_dtype=wishes.kv_dtype,
         fidelity=fidelity,
+        source_prompt=wishes.source_prompt,
         strength=wishes.strength,
         attention_temperature=wishes.attention_temperature,
         temperature=_or(wishes.temperature, 1.0),

@@ -99,6 +99,8 @@ class Sample:
     """What the frames show."""
     source: NDArray[np.uint8] | None = None
     """For those the clip to be edited, where masked already gray."""
+    source_scene: Scene | None = None
+    """What that clip shows, masks aside."""
     mask: NDArray[np.bool_] | None = None
     """(H,W), True where the source is hidden; None if nothing is."""
     edit: str | None = None
@@ -169,6 +171,7 @@ class SceneStream:
             fps=self.settings.fps,
             scene=edit.after,
             source=source,
+            source_scene=edit.before,
             mask=mask,
             edit=kind,
         )

@@ -28,7 +28,7 @@ from starflow_v.data.latent_cache import LatentCache, LatentSource, latent_plan
 from starflow_v.data.shards import build_shards, sign, wait_for_shards
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
 from starflow_v.processes import this_process
-from starflow_v.text import Conditions, Task, nearest_aspect_ratio
+from starflow_v.text import CaptionPatterns, Conditions, Task, nearest_aspect_ratio
 from starflow_v.vae import Codec, PixelCodec, codec_for
 
 if TYPE_CHECKING:
@@ -81,6 +81,12 @@ class FlowData(ABC):
     def sample(self, pipeline: StarFlowVPipeline, count: int, folder: Path) -> Mapping[str, float]:
         """Make videos of captions that are not trained on, draw them into `folder`, measure
         them."""
+
+    @property
+    def caption_patterns(self) -> CaptionPatterns | None:
+        """The captions among which the pipeline finds what a source shows; `None`: instructions do
+        not tell it."""
+        return None
 
     @cached_property
     def latents(self) -> LatentCache:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from starflow_v.data.scene_latents import SHARD, SceneLatents
-from starflow_v.data.scenes import StreamSettings, known_words
+from starflow_v.data.scenes import StreamSettings, known_words, still_patterns
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
+from starflow_v.text import CaptionPatterns
 from starflow_v.training.data.flow_data import HELD_OUT, Corpus, FlowData
 from starflow_v.training.data.settings import SceneData
 from starflow_v.training.flow_report import held_out_captions, sample_captions
@@ -39,6 +40,10 @@ class SceneFlowData(FlowData):
     def words(self) -> Iterable[str]:
         return known_words()
 
+    @property
+    def caption_patterns(self) -> CaptionPatterns | None:
+        return still_patterns() if self._data.tell_sources else None
+
     def sample(self, pipeline: StarFlowVPipeline, count: int, folder: Path) -> Mapping[str, float]:
         moving = self._measured == "video"
         captions = held_out_captions(count, seed=self._data.seed, moving=moving)
@@ -66,4 +71,5 @@ class SceneFlowData(FlowData):
             settings=stream,
             clips={self._measured: SHARD} if held_out else data.clips,
             held_out=held_out,
+            tell_sources=data.tell_sources and not held_out,
         )

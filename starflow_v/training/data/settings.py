@@ -68,6 +68,9 @@ class SceneData(DataSettings):
     """Shape -> how often it is drawn, relative to the others; 1 for those that are left out."""
     edits: dict[str, float] = field(default_factory=dict)
     """Kind of edit ("change shape", ...) -> how often a pair is of it, in the same way."""
+    tell_sources: bool = False
+    """Whether instructions mostly tell what their source shows, too; the exported pipeline then
+    describes the clips that it edits, see `starflow_v.pipelines.describing`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

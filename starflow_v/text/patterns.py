@@ -1,0 +1,141 @@
+"""Captions that a model can choose from: sentences with places for words.
+
+    "a {size} {shape} on a {look} background"
+    size: small, big    shape: circle, star    look: gray, blue
+                                          ->  "a big star on a gray background", 8 captions
+
+They are too many to try all of them where there are many places. `most_likely` settles one word
+after the other, which is enough where each word says something of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from string import Formatter
+from typing import Any
+
+LogLikelihood = Callable[[Sequence[str]], Sequence[float]]
+"""Captions -> log p(what is seen | caption) of each, in nats."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionPatterns:
+    """Sentences and the words for their places.
+
+    Args:
+        patterns: the sentences, simplest first, with places in braces.
+        words: place -> its words.
+
+    Raises:
+        ValueError: if there is no sentence, or no word for a place.
+    """
+
+    patterns: Sequence[str]
+    words: Mapping[str, Sequence[str]]
+
+    def __post_init__(self) -> None:
+        if not self.patterns:
+            raise ValueError("caption patterns without a sentence: give at least one")
+        for pattern in self.patterns:
+            empty = [place for place in self.places(pattern) if not self.words.get(place)]
+            if empty:
+                raise ValueError(f"the pattern {pattern!r} has no words for {', '.join(empty)}")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> CaptionPatterns:
+        """Of a model's `caption_patterns`."""
+        if unknown := sorted(config.keys() ^ {"patterns", "words"}):
+            raise ValueError(
+                f"caption patterns are {{'patterns': [...], 'words': {{...}}}}: {unknown} are "
+                "missing or unknown"
+            )
+        return cls(patterns=config["patterns"], words=config["words"])
+
+    @staticmethod
+    def places(pattern: str) -> list[str]:
+        """The places of a sentence, in its order."""
+        return list(dict.fromkeys(name for _, name, _, _ in Formatter().parse(pattern) if name))
+
+    def log_prior(self, pattern: str) -> float:
+        """log p of one caption of a sentence, if its words are equally probable."""
+        return -sum(math.log(len(self.words[place])) for place in self.places(pattern))
+
+
+def most_likely(captions: CaptionPatterns, log_likelihood: LogLikelihood) -> str:
+    """The caption that explains best what is seen: coordinate ascent on log p(seen | caption) +
+    log p(caption).
+
+    A sentence begins with the words that the best one before it has found; it is given up if it is
+    no better with the best words for its further places. So a longer one has to earn its length.
+
+    >>> captions = CaptionPatterns(
+    ...     patterns=["{n} dots", "{n} dots and {m} stars"],
+    ...     words={"n": ["two", "six"], "m": ["two", "six"]},
+    ... )
+    >>> most_likely(captions, lambda texts: [9.0 * text.startswith("six") for text in texts])
+    'six dots'
+    """
+    search = _Search(captions, log_likelihood)
+    best: _Caption | None = None
+    for pattern in captions.patterns:
+        first = search.begin(pattern, best)
+        if best is None or first.score > best.score:
+            best = search.ascend(first)
+    assert best is not None, "there is a pattern"
+    return best.text
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Caption:
+    pattern: str
+    words: Mapping[str, str]
+    score: float = -math.inf
+
+    @property
+    def text(self) -> str:
+        return self.pattern.format_map(self.words)
+
+
+class _Search:
+    """Asks for the likelihood of no caption twice."""
+
+    def __init__(self, captions: CaptionPatterns, log_likelihood: LogLikelihood) -> None:
+        self._captions, self._log_likelihood = captions, log_likelihood
+        self._asked: dict[str, float] = {}
+
+    def begin(self, pattern: str, best: _Caption | None) -> _Caption:
+        """A sentence whose words are those of the best so far, and one round over all others."""
+        places = self._captions.places(pattern)
+        known = {} if best is None else best.words
+        first = {place: self._captions.words[place][0] for place in places}
+        new = [place for place in places if place not in known]
+        caption = _Caption(pattern=pattern, words={**first, **known})
+        return self._round(caption, new or places[:1])
+
+    def ascend(self, caption: _Caption) -> _Caption:
+        """Rounds over all places, until none changes anything."""
+        places = self._captions.places(caption.pattern)
+        while (better := self._round(caption, places)).score > caption.score:
+            caption = better
+        return caption
+
+    def _round(self, caption: _Caption, places: Sequence[str]) -> _Caption:
+        """The best word for one place after the other."""
+        for place in places:
+            options = [
+                replace(caption, words={**caption.words, place: word})
+                for word in self._captions.words[place]
+            ]
+            caption = max(self._scored(options), key=lambda it: it.score)
+        return caption
+
+    def _scored(self, captions: Sequence[_Caption]) -> list[_Caption]:
+        new = [it.text for it in captions if it.text not in self._asked]
+        if new:
+            self._asked.update(zip(new, self._log_likelihood(new), strict=True))
+        return [
+            replace(it, score=self._asked[it.text] + self._captions.log_prior(it.pattern))
+            for it in captions
+        ]

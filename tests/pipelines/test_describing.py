@@ -1,0 +1,134 @@
+"""What a clip shows, told by the flow's own likelihood, and edits that are told it."""
+
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from starflow_v import StarFlowVPipeline
+from tests.pipelines.test_image_to_video import request, seeded
+from tests.pipelines.test_video_to_video import CLIP, LONG, PROMPT, SQUARE, Make, Pipe, latents_of
+
+COLORS, SHAPES = ["red", "blue"], ["circle", "video", "image"]
+PATTERNS = {"patterns": ["a {color} {shape}"], "words": {"color": COLORS, "shape": SHAPES}}
+TASKS = ["video", "image", "extend", "v2v"]
+
+
+@pytest.fixture(scope="module")
+def told(make_pipe: Make) -> Pipe:
+    """A model whose edits are told what their clips show, with text that it heeds."""
+    pipe = make_pipe(tasks=TASKS, window_frames=3, caption_patterns=PATTERNS)
+    torch.manual_seed(0)
+    for parameter in pipe.flow.deep.parameters():
+        nn.init.normal_(parameter, std=0.15)
+    pipe = Pipe.from_pipe(pipe)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def test_a_description_is_the_likeliest_caption_of_the_first_frame(told: Pipe) -> None:
+    (found,) = told.describe(CLIP)
+    captions = [f"a {color} {shape}" for color, shape in product(COLORS, SHAPES)]
+    ranking = StarFlowVPipeline.from_pipe(told).rank(
+        CLIP[:1], captions, draws=2, generator=torch.Generator().manual_seed(0)
+    )
+    assert len({round(score.bits, 6) for score in ranking.scores}) > 2
+    (color, shape), best = found.split()[1:], ranking.best.split()[1:]
+    nearby = [f"a {color} {it}" for it in SHAPES] + [f"a {it} {shape}" for it in COLORS]
+    bits = dict(zip(captions, (score.bits for score in ranking.scores), strict=True))
+    assert bits[found] == pytest.approx(min(bits[it] for it in nearby))
+    assert (found == f"a {best[0]} {best[1]}") or bits[found] > bits[ranking.best]
+
+
+def test_it_depends_on_the_clip_and_on_nothing_else(told: Pipe) -> None:
+    torch.manual_seed(1)
+    first = told.describe([CLIP, 255 - CLIP])
+    torch.manual_seed(2)
+    assert told.describe(np.stack([255 - CLIP, CLIP])) == first[::-1]
+    assert told.describe(CLIP[:1]) == first[:1]
+
+
+def test_an_edit_is_told_what_its_clip_shows(told: Pipe) -> None:
+    (found,) = told.describe(CLIP)
+    usual = latents_of(told)
+    assert torch.equal(usual, latents_of(told, source_prompt=found))
+    assert torch.equal(usual, latents_of(told, prompt=f"{PROMPT}: {found}", source_prompt=""))
+    assert not torch.equal(usual, latents_of(told, source_prompt=""))
+    other = "a red video" if found != "a red video" else "a blue video"
+    assert not torch.equal(usual, latents_of(told, source_prompt=other))
+
+
+def test_each_clip_of_a_batch_has_its_own(told: Pipe) -> None:
+    clips, options = np.stack([CLIP, 255 - CLIP]), {"output_type": "latent"}
+    generators = [seeded(1), seeded(2)]
+    both = told(clips, PROMPT, generator=generators, **options).frames
+    shown = ["a red circle", ""]
+    named = told(
+        clips, PROMPT, source_prompt=shown, generator=[seeded(1), seeded(2)], **options
+    ).frames
+    for place, (seed, clip) in enumerate(((1, CLIP), (2, 255 - CLIP))):
+        alone = told(clip, PROMPT, generator=seeded(seed), **options).frames
+        torch.testing.assert_close(both[place : place + 1], alone, atol=1e-4, rtol=0)
+        alone = told(
+            clip, PROMPT, source_prompt=shown[place], generator=seeded(seed), **options
+        ).frames
+        torch.testing.assert_close(named[place : place + 1], alone, atol=1e-4, rtol=0)
+
+
+def test_every_chunk_is_told_what_the_whole_clip_begins_with(told: Pipe) -> None:
+    (found,) = told.describe(LONG)
+    options = {"output_type": "latent", "guidance_scale": 0}
+    usual = told(LONG, PROMPT, generator=seeded(), **options).frames
+    named = told(LONG, PROMPT, source_prompt=found, generator=seeded(), **options).frames
+    assert torch.equal(usual, named)
+
+
+def test_a_mask_hides_so_nothing_is_told(told: Pipe) -> None:
+    plain = latents_of(told, mask=SQUARE)
+    assert torch.equal(plain, latents_of(told, mask=SQUARE, source_prompt=""))
+
+
+def test_a_model_without_captions_is_told_nothing(make_pipe: Make) -> None:
+    pipe = Pipe.from_pipe(make_pipe(tasks=TASKS, window_frames=3))
+    pipe.set_progress_bar_config(disable=True)
+    assert torch.equal(latents_of(pipe), latents_of(pipe, source_prompt=""))
+    with pytest.raises(ValueError, match="no caption_patterns in its settings"):
+        pipe.describe(CLIP)
+    with pytest.raises(ValueError, match=r"not trained to be told .*tell_sources"):
+        pipe(CLIP, PROMPT, source_prompt="a red circle")
+
+
+def test_the_captions_are_kept_with_the_model(told: Pipe, tmp_path: Path) -> None:
+    told.save_pretrained(tmp_path)
+    again = Pipe.from_pretrained(tmp_path)
+    again.set_progress_bar_config(disable=True)
+    assert again.config["caption_patterns"] == PATTERNS
+    assert again.describe(CLIP) == told.describe(CLIP)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strength": 0.5}, "and a strength: an edit by inversion has no instruction"),
+        ({"mask": SQUARE}, "and a mask: tell in the prompt what is to be seen"),
+        ({"source_prompt": ["a red circle"] * 2}, "2 source prompts and 1 prompts were given"),
+    ],
+)
+def test_a_source_prompt_that_nobody_hears_is_refused(
+    told: Pipe, options: dict, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        told(CLIP, PROMPT, **{"source_prompt": "a red circle"} | options)
+
+
+def test_embeddings_tell_all(told: Pipe) -> None:
+    text, null = told.encode_prompt(PROMPT)
+    given = {"prompt_embeds": text, "negative_prompt_embeds": null}
+    arguments = replace(request(), prompt=None, **given)
+    with pytest.raises(ValueError, match="and prompt_embeds"):
+        told._begin(arguments, CLIP, None, None, None, "a red circle")
+    assert told(CLIP, generator=seeded(), output_type="latent", **given).frames.shape[0] == 1

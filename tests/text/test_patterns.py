@@ -1,0 +1,73 @@
+"""The likeliest of many captions, found word by word."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from starflow_v.text import CaptionPatterns, most_likely
+
+KNOWN = CaptionPatterns(
+    patterns=["nothing on {look}", "a {size} {shape} on {look}", "two, {size} and {other}"],
+    words={
+        "look": ["gray", "blue", "red"],
+        "size": ["small", "big"],
+        "shape": ["disc", "box", "star"],
+        "other": ["small", "big"],
+    },
+)
+
+
+def agreeing_with(true: str, *, nats: float = 20.0) -> Callable[[Sequence[str]], list[float]]:
+    """A likelihood that pays for each word that is where it should be."""
+
+    def log_likelihood(captions: Sequence[str]) -> list[float]:
+        told = [zip(it.split(), true.split(), strict=False) for it in captions]
+        return [nats * sum(a == b for a, b in pairs) for pairs in told]
+
+    return log_likelihood
+
+
+@pytest.mark.parametrize("true", ["nothing on red", "a big star on blue", "two, big and small"])
+def test_it_is_found(true: str) -> None:
+    assert most_likely(KNOWN, agreeing_with(true)) == true
+
+
+def test_no_caption_is_asked_for_twice_and_few_are_asked_for_at_all() -> None:
+    words = {f"w{i}": [f"{i}{letter}" for letter in "abcdefgh"] for i in range(6)}
+    many = CaptionPatterns(patterns=[" ".join(f"{{w{i}}}" for i in range(6))], words=words)
+    asked: list[str] = []
+
+    def log_likelihood(captions: Sequence[str]) -> list[float]:
+        asked.extend(captions)
+        return agreeing_with("0h 1g 2f 3e 4d 5c")(captions)
+
+    assert most_likely(many, log_likelihood) == "0h 1g 2f 3e 4d 5c"
+    assert len(asked) == len(set(asked)) < 100 < 8**6
+
+
+def test_a_longer_sentence_has_to_earn_its_length() -> None:
+    """Without a prior, every picture of one thing was said to show a second one that was faint."""
+    words = {"n": ["one", "two"], "m": ["a", "b", "c", "d"]}
+    either = CaptionPatterns(patterns=["{n}", "{n} and {m}"], words=words)
+    for gain, told in ((math.log(4) - 0.1, "two"), (math.log(4) + 0.1, "two and c")):
+        worth = {"two": 5.0, "two and c": 5.0 + gain}
+        assert most_likely(either, lambda captions: [worth.get(it, 0.0) for it in captions]) == told
+
+
+def test_all_captions_of_all_sentences_are_equally_probable_in_theirs() -> None:
+    assert KNOWN.log_prior("nothing on {look}") == -math.log(3)
+    assert KNOWN.log_prior("a {size} {shape} on {look}") == pytest.approx(-math.log(18))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"patterns": [], "words": {}}, "without a sentence"),
+        ({"patterns": ["a {size} {shape}"], "words": {"size": ["big"]}}, "no words for shape"),
+        ({"patterns": ["a dot"]}, r"\['words'\] are missing or unknown"),
+    ],
+)
+def test_what_cannot_be_said_is_refused(config: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CaptionPatterns.from_config(config)
