@@ -16,6 +16,7 @@ from starflow_v.data.scenes import (
     TaskWeights,
     canonical_caption,
     sample_caption,
+    source_caption,
 )
 from starflow_v.data.task_latents import encode_clips
 from starflow_v.text import tell_source
@@ -111,5 +112,5 @@ def _instructions(sample: Sample, source: Scene) -> list[str]:
     """The instruction, mostly with what the source shows; never where a mask hides a part of it."""
     if sample.mask is not None:
         return [sample.caption]
-    told = tell_source(sample.caption, canonical_caption(source, moving=False))
+    told = tell_source(sample.caption, source_caption(source))
     return [sample.caption, *[told] * (WORDINGS - 1)]

@@ -15,6 +15,8 @@ from starflow_v.flow.texts import Texts
 from starflow_v.pipelines.forgetting import forgotten, mix
 from starflow_v.pipelines.known import Known
 from starflow_v.pipelines.masks import Mask
+from starflow_v.pipelines.prompts import as_list
+from starflow_v.pipelines.request import Request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,7 @@ class Source(Known):
         clips: pixel frames (F, H, W, 3) of one length, gray where they are to be made.
         strength: how much of their noise is forgotten; `None`: they are edited by an instruction.
         fidelity: by an instruction, the share of their own noise in that of the target.
-        told: by an instruction, what they show; `None`: what the model says.
+        told: by an instruction, what they show; `None`: what the model says of each chunk.
         length: S, latent frames of a chunk.
         overlap: c, how many of them are known.
     """
@@ -86,6 +88,37 @@ def check_ways(strength: object, fidelity: object, mask: Mask | None, temperatur
         raise ValueError(
             f"a strength and a temperature of {temperature:g} were given: by inversion the noise "
             "is the clip's own, so leave one of them out"
+        )
+
+
+def check_source_prompt(
+    source_prompt: str | Sequence[str] | None,
+    request: Request,
+    strength: float | None,
+    mask: Mask | None,
+) -> None:
+    """Refuse a source prompt that would not be heard, or is one too many.
+
+    Raises:
+        ValueError: says why.
+    """
+    if not source_prompt:
+        return
+    start = f"a source prompt was given, {source_prompt!r}, "
+    if strength is not None:
+        raise ValueError(
+            f"{start}and a strength: an edit by inversion has no instruction; its prompt tells "
+            "what the video is to show"
+        )
+    if mask is not None:
+        raise ValueError(f"{start}and a mask: tell in the prompt what is to be seen")
+    if request.prompt is None:
+        raise ValueError(f"{start}and prompt_embeds: tell it in what is embedded, or leave it out")
+    count = len(as_list(request.prompt))
+    if not isinstance(source_prompt, str) and len(source_prompt) not in (1, count):
+        raise ValueError(
+            f"{len(source_prompt)} source prompts and {count} prompts were given: give one, or one "
+            "each"
         )
 
 

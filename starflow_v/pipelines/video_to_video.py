@@ -22,26 +22,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from starflow_v.data.pixels import hide, to_frames
-from starflow_v.data.video_io.frames import Frames
+from starflow_v.data.pixels import hide
 from starflow_v.flow.encoding import noise_of
-from starflow_v.flow.guidance import DensityGuidance, Guidance
+from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.solver import Solver
-from starflow_v.flow.texts import Texts
 from starflow_v.flow.window import Window
-from starflow_v.pipelines.chunks import Chunk, ChunkedRun, cut
-from starflow_v.pipelines.describing import DescribingPipeline
-from starflow_v.pipelines.editing import Source, check_ways, faithful_noise
+from starflow_v.pipelines.editing import Source, check_source_prompt, check_ways
 from starflow_v.pipelines.forgetting import CorrectedStage, mix, remembered
-from starflow_v.pipelines.generation import AnyCallback, GeneratingPipeline
-from starflow_v.pipelines.known import Kept, Known, put_back
+from starflow_v.pipelines.generation import AnyCallback
+from starflow_v.pipelines.instructed import InstructedPipeline
+from starflow_v.pipelines.known import Kept, Known
 from starflow_v.pipelines.masks import Mask, read_mask
 from starflow_v.pipelines.media import Clips, clip_size, list_clips, read_clips
 from starflow_v.pipelines.output import StarFlowVPipelineOutput
@@ -54,7 +50,7 @@ OVERLAP = 2
 """Target latents that a chunk knows from the one before: two tell where things move."""
 
 
-class StarFlowVVideoToVideoPipeline(DescribingPipeline, GeneratingPipeline):
+class StarFlowVVideoToVideoPipeline(InstructedPipeline):
     """Clips that are edited.
 
     Its parts and settings are those of `StarFlowVPipeline`: `from_pretrained` reads the same
@@ -183,7 +179,6 @@ class StarFlowVVideoToVideoPipeline(DescribingPipeline, GeneratingPipeline):
         """Read the clips and the mask, and settle the size by the first clip."""
         request.refuse_retold("an edited clip")
         check_ways(strength, fidelity, mask, request.temperature)
-        self._check_source_prompt(source_prompt, request, strength, masked=mask is not None)
         if strength is None:
             self._need_task("v2v", "edit by an instruction; strength= edits by inversion")
             weight, faithful = self.defaults.of_edits(masked=mask is not None)
@@ -193,6 +188,7 @@ class StarFlowVVideoToVideoPipeline(DescribingPipeline, GeneratingPipeline):
         clips = list_clips(video, name="video")
         size = clip_size(clips[0])
         request = self._sized(request.for_givens(len(clips), "clips"), size)
+        check_source_prompt(source_prompt, request, strength, mask)
         rate = given(request.frame_rate, self.defaults.frame_rate)
         height = given(request.height, self.defaults.height)
         width = given(request.width, self.defaults.width)
@@ -228,7 +224,7 @@ class StarFlowVVideoToVideoPipeline(DescribingPipeline, GeneratingPipeline):
             clips=frames,
             strength=strength,
             fidelity=fidelity or 0.0,
-            told=source_prompt,
+            told=self._told_of_sources(source_prompt, request, mask),
             length=length,
             overlap=overlap,
         )
@@ -252,74 +248,6 @@ class StarFlowVVideoToVideoPipeline(DescribingPipeline, GeneratingPipeline):
         if known.strength is None:
             return self._edit(plan, known)
         return self._invert(plan, known, known.strength)
-
-    def _edit(self, plan: Plan, source: Source) -> ChunkedRun:
-        """By the instruction, chunk by chunk."""
-        told = self._told(plan.request, source.told, source.clips, masked=source.kept is not None)
-        texts = self._texts(replace(plan, request=told), plan.task)
-        assert texts.text is not None
-        self._announce(plan, plan.latent_frames)
-        videos, length = texts.text.shape[0], source.length
-        chunks = cut(plan.latent_frames, length=length, overlap=source.overlap)
-        copies = 2 if source.fidelity else 1
-        places = sum(length + chunk.known + copies * chunk.made for chunk in chunks)
-        noise = self._noise(plan, places, videos=videos)
-        null = self._null_text(plan) if source.fidelity else None
-
-        def begin(chunk: Chunk, known: Tensor) -> Run:
-            whole = self._encode_part(source, chunk.start, videos)
-            prefix = torch.cat((whole, known), dim=1)
-            known_frames = prefix.shape[1]
-            here = list(islice(noise, known_frames + chunk.made))
-            if null is not None:
-                unedited = torch.cat((whole, whole[:, : chunk.known]), dim=1)
-                before = self._noised(unedited, iter(here))
-                own = self._noised(whole[:, chunk.known :][:, : chunk.made], noise)
-                assert before is not None and own is not None
-                share = source.fidelity
-                here[known_frames:] = faithful_noise(
-                    self.flow, before, own, null, here[known_frames:], share
-                )
-            part = Known(prefix=prefix, shown=known[:, :0])
-            return self._run(replace(plan, latent_frames=chunk.made), part, texts, iter(here))
-
-        def carry(chunk: Chunk, clean: Tensor, following: Chunk) -> Tensor:
-            factor = self.codec.temporal_factor
-            pixels = put_back(source.kept, self.codec.decode(clean), first=factor * chunk.start)
-            return self.codec.encode(pixels[:, -1 - factor * (following.known - 1) :])
-
-        return ChunkedRun(
-            chunks=chunks,
-            begin=begin,
-            carry=carry,
-            text=texts.text,
-            null_text=texts.null_text,
-            shown=source.for_videos(videos).shown,
-            hidden=source.hidden,
-            kept=source.kept,
-        )
-
-    def _null_text(self, plan: Plan) -> Texts:
-        """What the model is told where it is told nothing."""
-        guided = plan if plan.guidance.active else replace(plan, guidance=DensityGuidance(1.0))
-        return Texts(self._texts(guided, plan.task).null_text, None)
-
-    def _encode_part(self, source: Source, start: int, videos: int) -> Tensor:
-        """Latents (B, S, c, h, w) of the source from a latent frame on, as if it began there.
-
-        A clip shorter than that stands still at its end, so that the target is where it was in
-        training.
-        """
-        factor = self.codec.temporal_factor
-        wanted = 1 + factor * (source.length - 1)
-        parts = [clip[factor * start :][:wanted] for clip in source.clips]
-        still = wanted - len(parts[0])
-        parts = [np.concatenate([part, *[part[-1:]] * still]) for part in parts]
-        return self._encode_clips(parts, videos)
-
-    def _encode_clips(self, clips: Sequence[Frames], videos: int) -> Tensor:
-        latents = self.codec.encode(to_frames(clips).to(self._execution_device))
-        return latents.repeat_interleave(videos // len(clips), dim=0)
 
     def _invert(self, plan: Plan, source: Source, strength: float) -> Run:
         """By inversion: the noise under the same text, guidance and restarts as it will be used."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from string import Formatter
 from typing import Any
 
@@ -25,7 +25,8 @@ class CaptionPatterns:
     """Sentences and the words for their places.
 
     Args:
-        patterns: the sentences, simplest first, with places in braces.
+        patterns: the sentences, simplest first, with places in braces: what a still shows.
+        moving: sentence -> the same as a clip is told, with further places for what happens in it.
         words: place -> its words.
 
     Raises:
@@ -34,11 +35,14 @@ class CaptionPatterns:
 
     patterns: Sequence[str]
     words: Mapping[str, Sequence[str]]
+    moving: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.patterns:
             raise ValueError("caption patterns without a sentence: give at least one")
-        for pattern in self.patterns:
+        if unknown := sorted(self.moving.keys() - set(self.patterns)):
+            raise ValueError(f"moving has {unknown}, which is none of the patterns")
+        for pattern in (*self.patterns, *self.moving.values()):
             empty = [place for place in self.places(pattern) if not self.words.get(place)]
             if empty:
                 raise ValueError(f"the pattern {pattern!r} has no words for {', '.join(empty)}")
@@ -46,12 +50,13 @@ class CaptionPatterns:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> CaptionPatterns:
         """Of a model's `caption_patterns`."""
-        if unknown := sorted(config.keys() ^ {"patterns", "words"}):
+        known = {"patterns", "words", "moving"}
+        if not {"patterns", "words"} <= config.keys() <= known:
             raise ValueError(
-                f"caption patterns are {{'patterns': [...], 'words': {{...}}}}: {unknown} are "
-                "missing or unknown"
+                "caption patterns are {'patterns': [...], 'words': {...}, 'moving': {...}}, the "
+                f"last if clips are told more than stills; got {', '.join(sorted(config))}"
             )
-        return cls(patterns=config["patterns"], words=config["words"])
+        return cls(**config)
 
     @staticmethod
     def places(pattern: str) -> list[str]:
@@ -63,12 +68,20 @@ class CaptionPatterns:
         return -sum(math.log(len(self.words[place])) for place in self.places(pattern))
 
 
-def most_likely(captions: CaptionPatterns, log_likelihood: LogLikelihood) -> str:
+def most_likely(
+    captions: CaptionPatterns, still: LogLikelihood, clip: LogLikelihood | None = None
+) -> str:
     """The caption that explains best what is seen: coordinate ascent on log p(seen | caption) +
     log p(caption).
 
     A sentence begins with the words that the best one before it has found; it is given up if it is
     no better with the best words for its further places. So a longer one has to earn its length.
+    What moves is settled last, all else standing.
+
+    Args:
+        captions: those to choose from.
+        still: how likely the first frame is under captions of stills.
+        clip: how likely the whole clip is under those of clips; `None`: there is no clip.
 
     >>> captions = CaptionPatterns(
     ...     patterns=["{n} dots", "{n} dots and {m} stars"],
@@ -77,13 +90,16 @@ def most_likely(captions: CaptionPatterns, log_likelihood: LogLikelihood) -> str
     >>> most_likely(captions, lambda texts: [9.0 * text.startswith("six") for text in texts])
     'six dots'
     """
-    search = _Search(captions, log_likelihood)
+    search = _Search(captions, still)
     best: _Caption | None = None
     for pattern in captions.patterns:
         first = search.begin(pattern, best)
         if best is None or first.score > best.score:
             best = search.ascend(first)
     assert best is not None, "there is a pattern"
+    moving = captions.moving.get(best.pattern)
+    if moving is not None and clip is not None:
+        best = _Search(captions, clip).begin(moving, best)
     return best.text
 
 
@@ -111,8 +127,8 @@ class _Search:
         known = {} if best is None else best.words
         first = {place: self._captions.words[place][0] for place in places}
         new = [place for place in places if place not in known]
-        caption = _Caption(pattern=pattern, words={**first, **known})
-        return self._round(caption, new or places[:1])
+        (caption,) = self._scored([_Caption(pattern=pattern, words={**first, **known})])
+        return self._round(caption, new)
 
     def ascend(self, caption: _Caption) -> _Caption:
         """Rounds over all places, until none changes anything."""

@@ -14,7 +14,9 @@ from tests.pipelines.test_image_to_video import request, seeded
 from tests.pipelines.test_video_to_video import CLIP, LONG, PROMPT, SQUARE, Make, Pipe, latents_of
 
 COLORS, SHAPES = ["red", "blue"], ["circle", "video", "image"]
-PATTERNS = {"patterns": ["a {color} {shape}"], "words": {"color": COLORS, "shape": SHAPES}}
+STILL, MOVING = "a {color} {shape}", "a {color} {shape} {motion}"
+WORDS = {"color": COLORS, "shape": SHAPES, "motion": ["moves", "moves right"]}
+PATTERNS = {"patterns": [STILL], "moving": {STILL: MOVING}, "words": WORDS}
 TASKS = ["video", "image", "extend", "v2v"]
 
 
@@ -30,8 +32,8 @@ def told(make_pipe: Make) -> Pipe:
     return pipe
 
 
-def test_a_description_is_the_likeliest_caption_of_the_first_frame(told: Pipe) -> None:
-    (found,) = told.describe(CLIP)
+def test_a_still_is_described_by_the_likeliest_caption(told: Pipe) -> None:
+    (found,) = told.describe(CLIP[:1])
     captions = [f"a {color} {shape}" for color, shape in product(COLORS, SHAPES)]
     ranking = StarFlowVPipeline.from_pipe(told).rank(
         CLIP[:1], captions, draws=2, generator=torch.Generator().manual_seed(0)
@@ -44,12 +46,23 @@ def test_a_description_is_the_likeliest_caption_of_the_first_frame(told: Pipe) -
     assert (found == f"a {best[0]} {best[1]}") or bits[found] > bits[ranking.best]
 
 
+def test_of_a_clip_it_is_told_what_stands_there_and_how_it_moves(told: Pipe) -> None:
+    still, moving = told.describe([CLIP[:1], CLIP])
+    options = [f"{still} {motion}" for motion in WORDS["motion"]]
+    noise = torch.Generator().manual_seed(0)
+    ranking = StarFlowVPipeline.from_pipe(told).rank(CLIP, options, draws=2, generator=noise)
+    assert moving == ranking.best
+
+
+def test_frames_behind_the_last_whole_latent_frame_do_not_count(told: Pipe) -> None:
+    assert told.describe(CLIP) == told.describe(np.concatenate([CLIP, 255 - CLIP[:3]]))
+
+
 def test_it_depends_on_the_clip_and_on_nothing_else(told: Pipe) -> None:
     torch.manual_seed(1)
     first = told.describe([CLIP, 255 - CLIP])
     torch.manual_seed(2)
     assert told.describe(np.stack([255 - CLIP, CLIP])) == first[::-1]
-    assert told.describe(CLIP[:1]) == first[:1]
 
 
 def test_an_edit_is_told_what_its_clip_shows(told: Pipe) -> None:
@@ -79,12 +92,24 @@ def test_each_clip_of_a_batch_has_its_own(told: Pipe) -> None:
         torch.testing.assert_close(named[place : place + 1], alone, atol=1e-4, rtol=0)
 
 
-def test_every_chunk_is_told_what_the_whole_clip_begins_with(told: Pipe) -> None:
-    (found,) = told.describe(LONG)
+def test_every_chunk_is_told_what_its_own_part_shows(
+    told: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = []
+
+    def describe(clips: list[np.ndarray], *, frame_rate: int) -> list[str]:
+        assert frame_rate == 8
+        parts.extend(clips)
+        return ["a red circle" if len(parts) == 1 else "a blue circle"] * len(clips)
+
     options = {"output_type": "latent", "guidance_scale": 0}
-    usual = told(LONG, PROMPT, generator=seeded(), **options).frames
-    named = told(LONG, PROMPT, source_prompt=found, generator=seeded(), **options).frames
-    assert torch.equal(usual, named)
+    unlike = told(LONG, PROMPT, source_prompt="a red circle", generator=seeded(), **options).frames
+    monkeypatch.setattr(told, "_describe", describe)
+    made = told(LONG, PROMPT, generator=seeded(), **options).frames
+    assert len(parts) == 4
+    assert all((part == LONG[4 * k :][:9]).all() for k, part in enumerate(parts))
+    assert torch.equal(made[:, :, :3], unlike[:, :, :3])
+    assert not torch.equal(made[:, :, 3:], unlike[:, :, 3:])
 
 
 def test_a_mask_hides_so_nothing_is_told(told: Pipe) -> None:

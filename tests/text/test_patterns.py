@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 
@@ -51,8 +52,23 @@ def test_a_longer_sentence_has_to_earn_its_length() -> None:
     words = {"n": ["one", "two"], "m": ["a", "b", "c", "d"]}
     either = CaptionPatterns(patterns=["{n}", "{n} and {m}"], words=words)
     for gain, told in ((math.log(4) - 0.1, "two"), (math.log(4) + 0.1, "two and c")):
-        worth = {"two": 5.0, "two and c": 5.0 + gain}
-        assert most_likely(either, lambda captions: [worth.get(it, 0.0) for it in captions]) == told
+        worth = {"two": 5.0, "two and c": 5.0 + gain}.get
+        assert most_likely(either, partial(map, lambda it, worth=worth: worth(it, 0.0))) == told
+
+
+def test_what_moves_is_settled_last_by_the_clip() -> None:
+    moving = {"{n} dots": "{n} dots {go}", "no dot": "no dot {go}"}
+    words = {"n": ["two", "six"], "go": ["rise", "fall"]}
+    both = CaptionPatterns(patterns=["no dot", "{n} dots"], words=words, moving=moving)
+    stills: list[str] = []
+
+    def still(captions: Sequence[str]) -> list[float]:
+        stills.extend(captions)
+        return agreeing_with("six dots")(captions)
+
+    assert most_likely(both, still) == "six dots"
+    assert most_likely(both, still, agreeing_with("two dots fall")) == "six dots fall"
+    assert {it.split()[-1] for it in stills} == {"dot", "dots"}
 
 
 def test_all_captions_of_all_sentences_are_equally_probable_in_theirs() -> None:
@@ -65,7 +81,8 @@ def test_all_captions_of_all_sentences_are_equally_probable_in_theirs() -> None:
     [
         ({"patterns": [], "words": {}}, "without a sentence"),
         ({"patterns": ["a {size} {shape}"], "words": {"size": ["big"]}}, "no words for shape"),
-        ({"patterns": ["a dot"]}, r"\['words'\] are missing or unknown"),
+        ({"patterns": ["a dot"]}, "got patterns"),
+        ({"patterns": ["a"], "words": {}, "moving": {"b": "c"}}, "none of the patterns"),
     ],
 )
 def test_what_cannot_be_said_is_refused(config: dict, message: str) -> None:

@@ -9,7 +9,7 @@ from starflow_v.data.scenes.attributes import Attributes
 from starflow_v.data.scenes.captions import canonical_caption, sample_caption
 from starflow_v.data.scenes.edits import EDITS, Edit, sample_edit
 from starflow_v.data.scenes.parsing import parse_caption, parse_objects
-from starflow_v.data.scenes.patterns import still_patterns
+from starflow_v.data.scenes.patterns import source_caption, source_patterns
 from starflow_v.data.scenes.regions import Region
 from starflow_v.data.scenes.rendering import render
 from starflow_v.data.scenes.scene import Background, Scene, SceneObject, SceneSettings, sample_scene
@@ -44,5 +44,6 @@ __all__ = [
     "sample_caption",
     "sample_edit",
     "sample_scene",
-    "still_patterns",
+    "source_caption",
+    "source_patterns",
 ]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from starflow_v.data.scene_latents import SHARD, SceneLatents
-from starflow_v.data.scenes import StreamSettings, known_words, still_patterns
+from starflow_v.data.scenes import StreamSettings, known_words, source_patterns
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
 from starflow_v.text import CaptionPatterns
 from starflow_v.training.data.flow_data import HELD_OUT, Corpus, FlowData
@@ -42,7 +42,7 @@ class SceneFlowData(FlowData):
 
     @property
     def caption_patterns(self) -> CaptionPatterns | None:
-        return still_patterns() if self._data.tell_sources else None
+        return source_patterns() if self._data.tell_sources else None
 
     def sample(self, pipeline: StarFlowVPipeline, count: int, folder: Path) -> Mapping[str, float]:
         moving = self._measured == "video"
