@@ -4,8 +4,7 @@ A cache is a folder of shards, see `shards`::
 
     cache.json                   what it was made with
     video-00000.safetensors      for each size, such as 48x80: latents (n,T,c,h,w), float16
-                                 in the header: their captions, and descriptions of what targets
-                                 of edits show; files that could not be read
+                                 in the header: their captions; files that could not be read
 
 The samples of one task and size are a bucket. Shards are mapped into memory, not read into it, so a
 cache may be larger than the memory.
@@ -18,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -28,7 +27,7 @@ from torch import Tensor
 from starflow_v.data.buckets import Bucket, Size
 from starflow_v.data.shards import Shard, ShardPlan, read_header, shard_path
 
-CAPTIONS, DESCRIPTIONS, SKIPPED = "captions", "descriptions", "skipped"
+CAPTIONS, SKIPPED = "captions", "skipped"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +39,6 @@ class LatentBatch:
     """(B,T,c,h,w), float32, as the flow sees the task."""
     captions: list[str]
     """One prompt for each sample, not yet wrapped."""
-    descriptions: list[str] = field(default_factory=list)
-    """What the target of each sample shows; empty if nothing tells."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +49,6 @@ class Encoded:
     """(n,T,c,h,w) for each size."""
     captions: Mapping[Size, list[list[str]]]
     """One or more wordings of each sample's caption."""
-    descriptions: Mapping[Size, list[str]] = field(default_factory=dict)
-    """Of edits, what each sample's target shows, where that is known."""
     skipped: Mapping[str, str] = field(default_factory=dict)
     """File that could not be read -> why."""
 
@@ -63,7 +58,6 @@ class Encoded:
             tensors={str(size): it.half() for size, it in self.latents.items()},
             header={
                 CAPTIONS: {str(size): it for size, it in self.captions.items()},
-                DESCRIPTIONS: {str(size): it for size, it in self.descriptions.items()},
                 SKIPPED: dict(self.skipped),
             },
         )
@@ -156,23 +150,12 @@ class LatentCache:
     def _drawn(self, place: int, step: int, numbers: Sequence[int]) -> LatentBatch:
         """Samples of one bucket."""
         bucket, samples = list(self._buckets.items())[place]
-        drawn = [samples.draw(np.random.default_rng([self._seed, step, it])) for it in numbers]
-        return LatentBatch(
-            bucket=bucket,
-            latents=torch.stack([sample.latents for sample in drawn]),
-            captions=[sample.caption for sample in drawn],
-            descriptions=[it.description for it in drawn if it.description is not None],
-        )
-
-
-class _Sample(NamedTuple):
-    """One sample of a bucket."""
-
-    latents: Tensor
-    """(T,c,h,w), float32."""
-    caption: str
-    """One of its wordings."""
-    description: str | None
+        latents, captions = [], []
+        for number in numbers:
+            latent, caption = samples.draw(np.random.default_rng([self._seed, step, number]))
+            latents.append(latent)
+            captions.append(caption)
+        return LatentBatch(bucket=bucket, latents=torch.stack(latents), captions=captions)
 
 
 class _Samples:
@@ -180,31 +163,26 @@ class _Samples:
 
     def __init__(self) -> None:
         self.captions: list[list[str]] = []
-        self._descriptions: list[str | None] = []
         self._rows: list[Any] = []
         self._ends: list[int] = []
 
-    def add(
-        self, rows: Any, captions: list[list[str]], descriptions: Sequence[str | None] = ()
-    ) -> None:
-        """One more shard: its latents, still on the disk, and what is told of them."""
+    def add(self, rows: Any, captions: list[list[str]]) -> None:
+        """One more shard: its latents, still on the disk, and their captions."""
         self.captions += captions
-        self._descriptions += descriptions or [None] * len(captions)
         self._rows.append(rows)
         self._ends = list(accumulate(it.get_shape()[0] for it in self._rows))
 
     def __len__(self) -> int:
         return len(self.captions)
 
-    def draw(self, rng: np.random.Generator) -> _Sample:
-        """Any sample, and one wording of its caption."""
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, str]:
+        """Latents (T,c,h,w), float32, and one wording of the caption."""
         place = int(rng.integers(len(self)))
         wordings = self.captions[place]
         shard = bisect_right(self._ends, place)
         before = self._ends[shard - 1] if shard else 0
         latents: Tensor = self._rows[shard][place - before]
-        wording = wordings[int(rng.integers(len(wordings)))]
-        return _Sample(latents.float(), wording, self._descriptions[place])
+        return latents.float(), wordings[int(rng.integers(len(wordings)))]
 
 
 def _task_samples(folder: Path, task: str, count: int) -> dict[Size, _Samples]:
@@ -215,10 +193,9 @@ def _task_samples(folder: Path, task: str, count: int) -> dict[Size, _Samples]:
         raise ValueError(f"the cache {folder} lacks {', '.join(missing)}: build it first")
     found: dict[Size, _Samples] = {}
     for path in paths:
-        header = read_header(path)
-        captions, descriptions = header[CAPTIONS], header.get(DESCRIPTIONS, {})
+        captions = read_header(path)[CAPTIONS]
         shard = safe_open(path, framework="pt")
         for name in sorted(captions):
             samples = found.setdefault(Size.parse(name), _Samples())
-            samples.add(shard.get_slice(name), captions[name], descriptions.get(name, ()))
+            samples.add(shard.get_slice(name), captions[name])
     return dict(sorted(found.items()))

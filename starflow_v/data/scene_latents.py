@@ -14,7 +14,6 @@ from starflow_v.data.scenes import (
     SceneStream,
     StreamSettings,
     TaskWeights,
-    canonical_caption,
     sample_caption,
     source_caption,
 )
@@ -84,7 +83,6 @@ class SceneLatents:
         return Encoded(
             latents={size: encode_clips(self._codec, task, clips, sources)},
             captions={size: [self._wordings(sample) for sample in samples]},
-            descriptions={size: [_described(it) for it in samples if it.edit is not None]},
         )
 
     def _wordings(self, sample: Sample) -> list[str]:
@@ -93,11 +91,6 @@ class SceneLatents:
         if self._tell_sources:
             return _instructions(sample, sample.source_scene)
         return [sample.caption]
-
-
-def _described(sample: Sample) -> str:
-    """What its frames show, in the plainest words."""
-    return canonical_caption(sample.scene, moving=len(sample.frames) > 1)
 
 
 def _captions(sample: Sample, seed: int) -> list[str]:

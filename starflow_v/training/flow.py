@@ -16,20 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from starflow_v.data.buckets import OF_PAIRS
 from starflow_v.data.latent_cache import LatentBatch
 from starflow_v.denoiser import CausalDenoiser
 from starflow_v.flow.starflow import StarFlowModel
 from starflow_v.pipelines.text_to_video import StarFlowVPipeline
-from starflow_v.text import tokenize
 from starflow_v.training.data.flow_data import on_device
-from starflow_v.training.description import (
-    Describer,
-    LayerOutput,
-    bag_of_words,
-    half_way_layer,
-)
-from starflow_v.training.engine.recipe import Part
 from starflow_v.training.engine.state import module_state, restore_module
 from starflow_v.training.flow_report import measure_held_out
 from starflow_v.training.flow_settings import FlowSettings
@@ -49,11 +40,8 @@ from starflow_v.training.objectives import (
 )
 
 FlowBatch = Mapping[str, Tensor]
-"""As `latent_recipe.Batch`, with sigma (B,) and, if there are any, context noise as the flow reads
-it, and the words that describe the targets of edits, (B,V)."""
-
-DESCRIBER = "describer"
-"""The name, among the trained networks, of the one that reads them."""
+"""As `latent_recipe.Batch`, with sigma (B,) and, if there is any, context noise as the flow reads
+it."""
 
 
 class FlowRecipe(LatentRecipe):
@@ -86,9 +74,6 @@ class FlowRecipe(LatentRecipe):
             name: self._part(getattr(self, name), it, only_trained=settings.lora is not None)
             for name, it in optimizers.items()
         }
-        self.half_way: LayerOutput | None = None
-        if settings.describe > 0:
-            self.parts = {**self.parts, DESCRIBER: self._describe()}
 
     @property
     def exported(self) -> str:
@@ -132,35 +117,14 @@ class FlowRecipe(LatentRecipe):
             length = self.settings.text.length
             self.text = FrozenText(self.text_encoder, self.tokenizer, length=length)
 
-    def _describe(self) -> Part:
-        """One more network, which reads from the deep block what the targets of edits show."""
-        assert self.tokenizer is not None, "there are no edits without text"
-        self.describer = Describer(self.settings.flow.deep_width, len(self.tokenizer))
-        optimizer = self._adamw(self.describer, self.settings.lr)
-        return self._part(self.describer, optimizer, sometimes_unused=True)
-
     def more(self, draws: Sequence[np.random.Generator], batch: LatentBatch) -> FlowBatch:
         """The noise level of each sample, and the noise on what blocks read."""
-        more = {"sigma": torch.full((len(draws),), self.settings.noise_std)}
-        if self.settings.describe > 0 and batch.bucket.task in OF_PAIRS:
-            more["described"] = self._words(batch)
+        sigma = torch.full((len(draws),), self.settings.noise_std)
         if self.settings.context_noise == 0:
-            return more
+            return {"sigma": sigma}
         shape = (len(self.flow.shallow.blocks) + 1, *batch.latents.shape[1:])
         noise = np.stack([rng.standard_normal(shape, dtype=np.float32) for rng in draws])
-        return {**more, "context": self.settings.context_noise * torch.from_numpy(noise)}
-
-    def _words(self, batch: LatentBatch) -> Tensor:
-        """Which words of the vocabulary the targets' descriptions have, (B,V)."""
-        assert self.tokenizer is not None, "there are no edits without text"
-        if len(batch.descriptions) < len(batch.captions):
-            raise ValueError(
-                f"the latents in {self.data.folder} were made without the descriptions that "
-                "describe needs: name another folder by data.cache, or set describe=0"
-            )
-        length = self.settings.text.length
-        ids, mask = tokenize(self.tokenizer, batch.descriptions, max_length=length)
-        return bag_of_words(ids, mask, len(self.tokenizer))
+        return {"sigma": sigma, "context": self.settings.context_noise * torch.from_numpy(noise)}
 
     def backward(
         self,
@@ -176,8 +140,6 @@ class FlowRecipe(LatentRecipe):
         cleans = "denoiser" in self.parts
         text = self.text.embed(modules, batch)
         x = add_noise(batch["latents"], sigma, batch["eps"]).requires_grad_(cleans)
-        if self.settings.describe > 0 and self.half_way is None:
-            self.half_way = LayerOutput(half_way_layer(modules["flow"]))
         output = modules["flow"](
             x, text, return_between=True, times=places, context_noise=batch.get("context")
         )
@@ -191,14 +153,10 @@ class FlowRecipe(LatentRecipe):
         norm = latent_norm(output.between)
         weight = noise_weight(sigma) if self._told("noise_std") else torch.ones_like(sigma)
         told, loss = {"nll": nll.mean(), "latent_norm": norm}, (weight * focused).mean()
-        others = [self.settings.latent_norm * norm] if self.settings.latent_norm > 0 else []
-        if "described" in batch:
-            told["description"] = self._description(modules[DESCRIBER], x[:, learned], batch)
-            others.append(self.settings.describe * told["description"])
         if not cleans:
-            backward(sum(others, loss))
+            backward(loss + self.settings.latent_norm * norm)
             return told
-        gradient = self._backward_flow(x, loss, others, backward)[:, learned]
+        gradient = self._backward_flow(x, loss, norm, backward)[:, learned]
         target = score_target(gradient * z.numel() / per_sample(weight, z), sigma)
         prediction = modules["denoiser"](x.detach(), text.detach(), times=places)[:, learned]
         error = flow_score_matching(prediction, target)
@@ -213,31 +171,20 @@ class FlowRecipe(LatentRecipe):
         strength = self.settings.edit_focus
         return focus_weights(source, rows=grid.rows, columns=grid.columns, strength=strength)
 
-    def _description(self, describer: nn.Module, target: Tensor, batch: FlowBatch) -> Tensor:
-        """What it costs to tell, at each of the target's tokens, the words of its description."""
-        assert self.half_way is not None, "the forward pass came first"
-        tokens = target.shape[1] * self.flow.grid(target).tokens
-        loss: Tensor = describer(self.half_way.take()[:, -tokens:], batch["described"])
-        return loss
-
     def _backward_flow(
-        self,
-        x: Tensor,
-        loss: Tensor,
-        others: Sequence[Tensor],
-        backward: Callable[[Tensor], None],
+        self, x: Tensor, loss: Tensor, norm: Tensor, backward: Callable[[Tensor], None]
     ) -> Tensor:
-        """Gradients of the likelihood and other losses; returns the likelihood's alone, ∂loss/∂x.
+        """Gradients of the likelihood and the penalty; returns the likelihood's alone, ∂loss/∂x.
 
-        With other losses x has a backward pass to itself. It comes first, and each parameter still
+        With a penalty x has a backward pass to itself. It comes first, and each parameter still
         meets one pass, as the exchange between several processes expects.
         """
-        if not others:
+        if self.settings.latent_norm == 0:
             backward(loss)
             assert x.grad is not None
             return x.grad
         (gradient,) = torch.autograd.grad(loss, x, retain_graph=True)
-        backward(sum(others, loss))
+        backward(loss + self.settings.latent_norm * norm)
         return gradient.contiguous()
 
     def evaluate(self, step: int, folder: Path) -> Mapping[str, float]:

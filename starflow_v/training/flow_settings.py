@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from starflow_v.config import one_of
-from starflow_v.data.buckets import OF_PAIRS
 from starflow_v.training.data.settings import (
     DataSettings,
     DigitData,
@@ -175,9 +174,6 @@ class FlowSettings(LatentSettings):
     edit_focus: float = 0.0
     """Of edits, what counts for more where the source stands out, see `training.focus`: for the
     deep block alone, all others frozen; 0: all places alike."""
-    describe: float = 0.0
-    """Weight of telling what an edit's target shows while it is drawn, see `training.description`:
-    where descriptions are known, which is in scenes; 0: not."""
     edit_guidance_scale: float | None = None
     """As guidance_scale, of edits by an instruction without a mask; None: the same."""
     edit_fidelity: float = 0.0
@@ -202,30 +198,16 @@ class FlowSettings(LatentSettings):
         if self.text.labels is not None and self.denoiser is not None:
             raise ValueError("classes are for image models: set denoiser=null beside text.labels")
         self._check_frozen()
-        for name in ("latent_norm", "context_noise", "edit_focus", "describe"):
+        for name in ("latent_norm", "context_noise", "edit_focus"):
             value = getattr(self, name)
             if value < 0:
                 raise ValueError(f"{name}={value} is not valid: give 0 or more")
-        if self.describe > 0:
-            self._check_describe()
         if self.lora is None:
             return
         if self.initialize is None:
             raise ValueError("lora adapts a pipeline: name its folder by initialize")
         if self.muon_lr is not None:
             raise ValueError(f"muon_lr={self.muon_lr}, but lora trains by AdamW: set muon_lr=null")
-
-    def _check_describe(self) -> None:
-        if not isinstance(self.data, SceneData):
-            raise ValueError(
-                f"describe={self.describe} needs descriptions of what edits make, which files do "
-                "not tell: set describe=0"
-            )
-        if self.denoiser is None or not set(self.data.wanted) & set(OF_PAIRS):
-            raise ValueError(
-                f"describe={self.describe} describes what edits make, and this run learns none: "
-                f"give data.tasks one of {', '.join(OF_PAIRS)}, or set describe=0"
-            )
 
     def _check_frozen(self) -> None:
         unknown = sorted(set(self.frozen) - set(FREEZABLE))

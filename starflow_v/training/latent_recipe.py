@@ -165,9 +165,11 @@ class LatentRecipe:
             "window_overlap": frames - 1,
         }
 
-    def _part(self, module: nn.Module, optimizer: Optimizer, **more: bool) -> Part:
+    def _part(self, module: nn.Module, optimizer: Optimizer, *, only_trained: bool = False) -> Part:
         decay = self.settings.average_decay
-        return Part(module=module, optimizer=optimizer, average_decay=decay, **more)
+        return Part(
+            module=module, optimizer=optimizer, average_decay=decay, only_trained=only_trained
+        )
 
     def _adamw(self, module: nn.Module, lr: float) -> Optimizer:
         decay = self.settings.weight_decay

@@ -1,6 +1,5 @@
 """The cache of latents: batches by seed, step and number; buckets of one task and size."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,23 +65,6 @@ def test_a_batch_is_a_function_of_seed_step_and_number(tmp_path: Path) -> None:
     for latent, caption in zip(whole.latents, whole.captions, strict=True):
         shard, place = divmod(int(latent.flatten()[0]), 10)
         assert caption in (f"{shard}-{place}", "other words")
-
-
-def test_descriptions_go_with_their_samples(tmp_path: Path) -> None:
-    class Described(Numbers):
-        def encode(self, task: str, index: int) -> Encoded:
-            plain = super().encode(task, index)
-            told = {size: [f"of {it[0]}" for it in its] for size, its in plain.captions.items()}
-            return replace(plain, descriptions=told)
-
-    build_shards(tmp_path, latent_plan(Described(), "v2v"), process=Process())
-    build(tmp_path, "video")
-    batch = LatentCache(tmp_path, {"v2v": 1.0}, {"v2v": 3}, seed=1).batch(5, range(8))
-    for latent, told in zip(batch.latents, batch.descriptions, strict=True):
-        shard, place = divmod(int(latent.flatten()[0]), 10)
-        assert told == f"of {shard}-{place}"
-    untold = LatentCache(tmp_path, {"video": 1.0}, {"video": 3}, seed=1)
-    assert not untold.batch(5, [0]).descriptions
 
 
 def test_a_batch_is_of_one_task_and_size_each_as_often_as_told(tmp_path: Path) -> None:
