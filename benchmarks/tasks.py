@@ -10,6 +10,8 @@ edit        each kind of edit: the share of clips in which the instruction was c
             which everything that it does not name was kept.
 rank        the share of scenes whose own caption is more likely than 7 wrong ones, each with one
             attribute changed.
+describe    the share of scenes whose own caption is found, word by word, among all that the model
+            knows: what edits are told of their sources.
 round_trip  the largest error of latents and of frames (in [0, 1], against the codec's own
             reconstruction) after a clip was encoded to noise and decoded without denoising.
 """
@@ -44,6 +46,7 @@ from starflow_v.data.scenes import (
     is_held_out,
     render,
     sample_edit,
+    source_caption,
 )
 from starflow_v.evaluation.caption_ranking import RankingCase, rank_accuracy, wrong_captions
 from starflow_v.evaluation.edit_checker import check_edit
@@ -69,6 +72,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, help="default: the model's")
     parser.add_argument("--fidelity", type=float, help="of edits; default: the model's")
     parser.add_argument("--temperature", type=float, default=1.0, help="of the noise")
+    parser.add_argument("--untold", action="store_true", help="tell edits nothing of their source")
     parser.add_argument("--frames", type=int, help="of clips to edit; default: the model's")
     parser.add_argument("--model", type=Path, default=embedded_model())
     options = parser.parse_args()
@@ -87,9 +91,10 @@ def main() -> None:
         "round_trip": round_trip(pipe, min(options.clips, 20)),
         "animate": animate(still, options),
         "rank": rank(pipe, ranked, draws=options.draws),
+        "describe": describe(pipe, ranked),
         "edit": {},
     }
-    for name in ("round_trip", "animate", "rank"):
+    for name in ("round_trip", "animate", "rank", "describe"):
         show(name, results[name])
     for kind in options.kinds:
         name = kind.replace(" ", "_")
@@ -104,6 +109,7 @@ def main() -> None:
             "guidance": options.guidance,
             "fidelity": options.fidelity,
             "temperature": options.temperature,
+            "untold": options.untold,
             "frames": options.frames,
             "defaults": asdict(pipe.defaults),
         },
@@ -191,6 +197,7 @@ def edit(
             generator=seeded(first, len(some)),
             guidance_scale=options.guidance,
             fidelity=options.fidelity,
+            source_prompt="" if options.untold else None,
             temperature=options.temperature,
         ).frames
         judged = [clip[-own.num_frames :] for clip in from_unit(clips)]
@@ -232,6 +239,15 @@ def rank(pipe: StarFlowVPipeline, count: int, *, draws: int) -> dict[str, float]
         for clip, scene in held_out_scenes(pipe, count, seed=SEED + 1)
     ]
     return rank_accuracy(pipe, cases, draws=draws, seed=SEED)
+
+
+def describe(pipe: StarFlowVPipeline, count: int) -> dict[str, float]:
+    """Clips, and what the model says that they show; nothing if it has no captions for it."""
+    if pipe.caption_patterns is None:
+        return {}
+    scenes = held_out_scenes(pipe, count, seed=SEED + 3)
+    right = [pipe.describe(clip) == [source_caption(scene)] for clip, scene in scenes]
+    return {"accuracy": float(np.mean(right))}
 
 
 def round_trip(pipe: StarFlowVPipeline, count: int) -> dict[str, Any]:

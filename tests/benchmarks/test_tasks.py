@@ -8,7 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from starflow_v.data.scenes import Edit, StreamSettings, is_held_out
+from starflow_v.data.scenes import (
+    Edit,
+    StreamSettings,
+    is_held_out,
+    sample_scene,
+    source_caption,
+)
 from starflow_v.evaluation.edit_checker import EditVerdict
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # its scripts share report.py
@@ -33,7 +39,8 @@ def test_of_a_longer_clip_the_end_is_judged(monkeypatch: pytest.MonkeyPatch) -> 
     """An edit was undone after 17 frames, and all clips had 17."""
     seen: list[tuple[int, ...]] = []
 
-    def pipe(clips: list[np.ndarray], *_: object, **__: object) -> SimpleNamespace:
+    def pipe(clips: list[np.ndarray], *_: object, **more: object) -> SimpleNamespace:
+        assert more["source_prompt"] == ""
         return SimpleNamespace(frames=np.stack(clips) / 255)
 
     def check(clip: np.ndarray, edit: Edit) -> EditVerdict:
@@ -44,7 +51,20 @@ def test_of_a_longer_clip_the_end_is_judged(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(tasks, "stream_settings", lambda _: SHORT)
     monkeypatch.setattr(tasks, "check_edit", check)
-    options = SimpleNamespace(clips=3, frames=29, guidance=None, fidelity=None, temperature=1.0)
+    options = SimpleNamespace(
+        clips=3, frames=29, guidance=None, fidelity=None, temperature=1.0, untold=True
+    )
     found = tasks.edit(pipe, "recolor", options)
     assert seen == [(17, 32, 32, 3)] * 3
     assert (found["done"], found["kept"]) == (0, 1)
+
+
+def test_a_description_counts_if_it_is_all_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes = [sample_scene(np.random.default_rng(seed), SHORT.scenes) for seed in (1, 2)]
+    monkeypatch.setattr(
+        tasks, "held_out_scenes", lambda *_, **__: list(zip("ab", scenes, strict=True))
+    )
+    said = {"a": [source_caption(scenes[0])], "b": ["a small red circle on a gray background"]}
+    pipe = SimpleNamespace(caption_patterns=(), describe=said.get)
+    assert tasks.describe(pipe, 2) == {"accuracy": 0.5}
+    assert tasks.describe(SimpleNamespace(caption_patterns=None), 2) == {}
