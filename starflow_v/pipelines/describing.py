@@ -3,9 +3,9 @@
     caption = argmax log p(clip | caption) + log p(caption)
 
 No network is trained for it: it is classification by likelihood (see `ScoringPipeline.rank`), word
-by word, of the first frame and then, for how things move, of the clip. The captions are the model's
-own, `caption_patterns` of its settings. *Edits* use it: a model that was trained with
-`data.tell_sources` is told the instruction and what its clip shows.
+by word, of the first and the last frame and then, for how things move, of the clip. The captions
+are the model's own, `caption_patterns` of its settings. *Edits* use it: a model that was trained
+with `data.tell_sources` is told the instruction and what its clip shows.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Generator
 
 from starflow_v.data.pixels import to_frames
 from starflow_v.data.video_io.frames import Frames
@@ -22,10 +23,7 @@ from starflow_v.pipelines.prompts import prompts_at
 from starflow_v.pipelines.request import Request
 from starflow_v.pipelines.telling import TellingPipeline
 from starflow_v.sampling.noise import noise_frames, seed_children
-from starflow_v.text import CaptionPatterns, most_likely, tell_source
-
-DRAWS = 2
-"""Of the added noise, over which the likelihood of a caption is averaged."""
+from starflow_v.text import CaptionPatterns, Conditions, most_likely, tell_source
 
 
 class DescribingPipeline(TellingPipeline):
@@ -67,16 +65,29 @@ class DescribingPipeline(TellingPipeline):
     def _describe(self, clips: Sequence[Frames], *, frame_rate: int) -> list[str]:
         """The same of frames (F, H, W, 3) at the size of a video; what is no whole latent frame
         at the end is left out."""
-        patterns, factor = self.caption_patterns, self.codec.temporal_factor
+        patterns = self.caption_patterns
         assert patterns is not None, "checked before"
-        found = []
-        for clip in clips:
-            whole = 1 + (len(clip) - 1) // factor * factor
-            still = _Likelihood(self, clip[:1], frame_rate)
-            moving = _Likelihood(self, clip[:whole], frame_rate) if whole > 1 else None
-            found.append(most_likely(patterns, still, moving))
+        found = [self._likeliest(patterns, clip, frame_rate) for clip in clips]
         self.maybe_free_model_hooks()
         return found
+
+    def _likeliest(self, patterns: CaptionPatterns, clip: Frames, frame_rate: int) -> str:
+        """Its first and its last frame say what stands there, the clip says how it moves."""
+        height, width = clip.shape[1:3]
+        factor = self.codec.temporal_factor
+        whole = clip[: 1 + (len(clip) - 1) // factor * factor]
+        ends = [clip[:1], clip[-1:]][: len(clip)]
+        stills, moving = (
+            _Likelihood(
+                self,
+                clips,
+                self.conditions_for(
+                    height=height, width=width, num_frames=len(clips[0]), frame_rate=frame_rate
+                ),
+            )
+            for clips in (ends, [whole])
+        )
+        return most_likely(patterns, stills, moving if len(whole) > 1 else None)
 
     def _told_of_sources(
         self, source_prompt: str | Sequence[str] | None, request: Request, mask: object
@@ -116,30 +127,31 @@ class DescribingPipeline(TellingPipeline):
 
 
 class _Likelihood:
-    """log p(clip | caption) of each of several captions, under the same draws of the noise."""
+    """log p(clips | caption) of each of several captions, under the same noise.
 
-    def __init__(self, pipe: DescribingPipeline, clip: Frames, frame_rate: int) -> None:
-        self._pipe = pipe
-        clean = pipe.codec.encode(to_frames([clip]).to(pipe._execution_device))
-        frames, channels, rows, columns = clean.shape[1:]
-        eps = noise_frames(
-            seed_children(torch.Generator().manual_seed(0), DRAWS),
-            (channels, rows, columns),
-            frames=frames,
-            device=clean.device,
-        )
-        self._noisy = pipe.noised(clean, torch.cat(list(eps), dim=1))
-        height, width = clip.shape[1:3]
-        self._conditions = pipe.conditions_for(
-            height=height, width=width, num_frames=len(clip), frame_rate=frame_rate
-        )
+    The shallow blocks are told nothing: what they make of the clips serves all captions.
+    """
+
+    def __init__(
+        self, pipe: DescribingPipeline, clips: Sequence[Frames], conditions: Conditions
+    ) -> None:
+        self._pipe, self._conditions = pipe, conditions
+        clean = pipe.codec.encode(to_frames(clips).to(pipe._execution_device))
+        count, frames, channels, rows, columns = clean.shape
+        children = seed_children(Generator().manual_seed(0), count)
+        shape = (channels, rows, columns)
+        eps = noise_frames(children, shape, frames=frames, device=clean.device)
+        noisy = pipe.noised(clean, torch.cat(list(eps), dim=1))
+        self._grid = pipe.flow.grid(noisy)
+        self._tokens = pipe.flow.forward_shallow(noisy)
 
     def __call__(self, captions: Sequence[str]) -> list[float]:
         text, _ = self._pipe.encode_prompt(
             list(captions), do_classifier_free_guidance=False, conditions=self._conditions
         )
-        clips = self._noisy.repeat(len(captions), 1, 1, 1, 1)
-        texts = text.repeat_interleave(DRAWS, dim=0).to(clips.device)
-        log_probs = self._pipe.flow.log_prob(clips, texts)
-        means: list[float] = log_probs.view(len(captions), DRAWS).mean(1).tolist()
-        return means
+        count = len(self._tokens)
+        tokens = self._tokens.repeat(len(captions), 1, 1, 1)
+        texts = text.repeat_interleave(count, dim=0).to(tokens.device)
+        log_probs = self._pipe.flow.deep_log_prob(tokens, texts, self._grid)
+        totals: list[float] = log_probs.view(len(captions), count).sum(1).tolist()
+        return totals

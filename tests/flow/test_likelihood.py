@@ -36,6 +36,18 @@ def test_a_frame_is_conditioned_on_earlier_ones_alone(case: SimpleNamespace) -> 
     assert_close(frame_log_probs(case, case.x[:, :1]), frame_log_probs(case, case.x)[:, :1])
 
 
+@torch.no_grad()
+def test_texts_of_a_video_differ_in_what_the_deep_block_says(case: SimpleNamespace) -> None:
+    if case.text is None:
+        return
+    flow, x, other = case.flow, case.x, case.text.flip(1) + 0.1
+    u, grid = flow.forward_shallow(x), flow.grid(x)
+    deep = flow.deep_log_prob(u, case.text, grid) - flow.deep_log_prob(u, other, grid)
+    whole = flow.log_prob(x, case.text) - flow.log_prob(x, other)
+    assert whole.abs().min() > 1e-3
+    assert_close(deep, whole)
+
+
 def test_a_fresh_flow_is_the_normal_distribution() -> None:
     """Its weights make it the identity, so the bits have a closed form."""
     torch.manual_seed(0)
