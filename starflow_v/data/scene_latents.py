@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -39,6 +41,7 @@ class SceneLatents:
         clips: task -> how many, rounded up to whole shards.
         held_out: whether these are the scenes that training never shows.
         tell_sources: whether instructions mostly tell what their source shows.
+        two_objects: task -> share of its scenes with a second object, where it is another one.
     """
 
     def __init__(
@@ -50,10 +53,11 @@ class SceneLatents:
         clips: dict[str, int],
         held_out: bool = False,
         tell_sources: bool = False,
+        two_objects: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self._codec, self._seed, self._settings = codec, seed, settings
         self._clips, self._held_out = clips, held_out
-        self._tell_sources = tell_sources
+        self._tell_sources, self._two_objects = tell_sources, two_objects
         size = f"{settings.num_frames}x{settings.height}x{settings.width}"
         rare = {kind: it for kind, it in settings.edits.items() if it != 1}
         told = [*sorted(settings.shapes.items()), *sorted(rare.items())]
@@ -61,6 +65,8 @@ class SceneLatents:
         self.fingerprint = f"scenes of seed {seed}, {size} at {settings.fps:g} fps{weights}"
         if tell_sources:
             self.fingerprint += ", sources told"
+        for task, share in sorted(two_objects.items()):
+            self.fingerprint += f", two objects in {share:g} of {task}"
 
     def shards(self, task: str) -> int:
         """How many shards a task has."""
@@ -72,10 +78,12 @@ class SceneLatents:
 
     def encode(self, task: str, index: int) -> Encoded:
         """The samples of a shard."""
-        alone = TaskWeights(**{name: float(name == task) for name in TASKS})
-        stream = SceneStream(
-            self._seed, replace(self._settings, tasks=alone), held_out=self._held_out
+        settings = replace(
+            self._settings,
+            tasks=TaskWeights(**{name: float(name == task) for name in TASKS}),
+            two_objects=self._two_objects.get(task, self._settings.two_objects),
         )
+        stream = SceneStream(self._seed, settings, held_out=self._held_out)
         samples = [stream.sample(place) for place in range(index * SHARD, (index + 1) * SHARD)]
         sources = [sample.source for sample in samples if sample.source is not None]
         clips = [sample.frames for sample in samples]

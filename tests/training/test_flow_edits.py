@@ -93,6 +93,24 @@ def test_a_pipeline_whose_edits_are_told_their_sources_can_describe_them(config)
     assert plain.pipeline().config["caption_patterns"] is None
 
 
+def test_a_second_object_is_as_frequent_as_the_task_wants(config):
+    changes = ["data.tasks.image=1", "data.clips.image=256", "data.two_objects={image: 1}"]
+    recipe = edits(config, "v2v_image", [*changes, f"data.cache={config.parent}/two"])
+    told = list(recipe.cache.captions())
+    assert all(" and " in it for bucket, it in told if bucket.task == "image")
+    pairs = [" and " in it for bucket, it in told if bucket.task == "v2v_image"]
+    assert 0 < sum(pairs) < len(pairs) / 2
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [("{film: 0.5}", r"\['film'\] are no tasks"), ("{image: 2}", "shares are from 0 to 1")],
+)
+def test_a_second_object_that_cannot_be_is_refused(config, wish, message):
+    with pytest.raises(ValueError, match=message):
+        load_config(FlowSettings, config, [f"data.two_objects={wish}"])
+
+
 def test_a_model_is_not_asked_for_what_edits_begin_with(config):
     tasks = {"v2v": 1, "v2v_start": 1, "v2v_image": 1}
     counts = dict.fromkeys(tasks, 256)

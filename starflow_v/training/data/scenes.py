@@ -72,4 +72,5 @@ class SceneFlowData(FlowData):
             clips={self._measured: SHARD} if held_out else data.clips,
             held_out=held_out,
             tell_sources=data.tell_sources and not held_out,
+            two_objects={} if held_out else data.two_objects,
         )

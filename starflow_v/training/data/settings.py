@@ -68,6 +68,8 @@ class SceneData(DataSettings):
     """Shape -> how often it is drawn, relative to the others; 1 for those that are left out."""
     edits: dict[str, float] = field(default_factory=dict)
     """Kind of edit ("change shape", ...) -> how often a pair is of it, in the same way."""
+    two_objects: dict[str, float] = field(default_factory=dict)
+    """Task -> the share of its scenes that have a second object; 0.1 where nothing is said."""
     tell_sources: bool = False
     """Whether instructions mostly tell what their source shows, too; the exported pipeline then
     describes the clips that it edits, see `starflow_v.pipelines.describing`."""
@@ -78,6 +80,10 @@ class SceneData(DataSettings):
             raise ValueError(f"data.edits: {unknown} are not known: choose from {', '.join(EDITS)}")
         if min(self.edit_weights.values()) < 0 or not any(self.edit_weights.values()):
             raise ValueError(f"data.edits {self.edits}: none may be negative, one must be above 0")
+        if unknown := sorted(self.two_objects.keys() - set(TASKS)):
+            raise ValueError(f"data.two_objects: {unknown} are no tasks: choose from {TASKS}")
+        if not all(0 <= share <= 1 for share in self.two_objects.values()):
+            raise ValueError(f"data.two_objects {self.two_objects}: shares are from 0 to 1")
         without = sorted(self.wanted.keys() - self.clips.keys())
         if without:
             raise ValueError(f"clips says nothing about {', '.join(without)}: how many to encode?")
