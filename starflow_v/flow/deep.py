@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from starflow_v.flow.block import FlowBlock
 from starflow_v.flow.context_noise import noisy_context
 from starflow_v.flow.guidance import Guidance
+from starflow_v.flow.likelihood import LOG_TAU
 from starflow_v.flow.order import TokenOrder
 from starflow_v.flow.passages import Passages
 from starflow_v.flow.patches import Grid
@@ -80,6 +81,15 @@ class DeepFlow(nn.Module):
         z = rearrange(params.normalize(slots), "b (t n) c -> b t n c", **shape)
         log_det = rearrange(params.log_det(), "b (t n) -> b t n 1", **shape)
         return self.order.to_raster(z, grid), self.order.to_raster(log_det, grid)[..., 0]
+
+    def log_prob(self, u: Tensor, text: Tensor | None, grid: Grid) -> Tensor:
+        """log p(u | text) of tokens (B, T, N, C), (B,), in nats.
+
+        The shallow blocks are told nothing, so texts of one video differ in this alone.
+        """
+        z, log_det = self(u, text, grid)
+        energy = (z.square() + LOG_TAU) / 2
+        return log_det.flatten(1).sum(1) - energy.flatten(1).sum(1)
 
     def in_windows(
         self,

@@ -24,7 +24,7 @@ from starflow_v.flow.block import FlowBlock
 from starflow_v.flow.checks import check_context_noise, check_prefix, check_text, check_times
 from starflow_v.flow.deep import DeepFlow
 from starflow_v.flow.guidance import Guidance
-from starflow_v.flow.likelihood import LOG_TAU, token_log_prob
+from starflow_v.flow.likelihood import token_log_prob
 from starflow_v.flow.order import order_of
 from starflow_v.flow.outputs import FlowOutput, Solution
 from starflow_v.flow.patches import Grid, patch_grid, patchify, unpatchify
@@ -312,17 +312,6 @@ class StarFlowModel(ModelMixin, ConfigMixin, PeftAdapterMixin):
         self._wake()
         u, _ = self.shallow(self.to_tokens(x), self.grid(x))
         return u.to(x.device)
-
-    @torch.no_grad()
-    def deep_log_prob(self, u: Tensor, text: Tensor | None, grid: Grid) -> Tensor:
-        """log p(u | text) of tokens that `forward_shallow` made, (B,), in nats.
-
-        The shallow blocks are told nothing, so texts of one video differ in this alone.
-        """
-        self._wake()
-        z, log_det = self.deep(u, text, grid)
-        energy = (z.square() + LOG_TAU) / 2
-        return log_det.flatten(1).sum(1) - energy.flatten(1).sum(1)
 
     @torch.no_grad()
     def solve_shallow(self, u: Tensor, solver: Solver) -> tuple[Tensor, Cost]:

@@ -152,6 +152,6 @@ class _Likelihood:
         count = len(self._tokens)
         tokens = self._tokens.repeat(len(captions), 1, 1, 1)
         texts = text.repeat_interleave(count, dim=0).to(tokens.device)
-        log_probs = self._pipe.flow.deep_log_prob(tokens, texts, self._grid)
+        log_probs = self._pipe.flow.deep.log_prob(tokens, texts, self._grid)
         totals: list[float] = log_probs.view(len(captions), count).sum(1).tolist()
         return totals

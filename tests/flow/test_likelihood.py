@@ -42,7 +42,7 @@ def test_texts_of_a_video_differ_in_what_the_deep_block_says(case: SimpleNamespa
         return
     flow, x, other = case.flow, case.x, case.text.flip(1) + 0.1
     u, grid = flow.forward_shallow(x), flow.grid(x)
-    deep = flow.deep_log_prob(u, case.text, grid) - flow.deep_log_prob(u, other, grid)
+    deep = flow.deep.log_prob(u, case.text, grid) - flow.deep.log_prob(u, other, grid)
     whole = flow.log_prob(x, case.text) - flow.log_prob(x, other)
     assert whole.abs().min() > 1e-3
     assert_close(deep, whole)
