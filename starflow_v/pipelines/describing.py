@@ -92,17 +92,7 @@ class DescribingPipeline(TellingPipeline):
     def _told_of_sources(
         self, source_prompt: str | Sequence[str] | None, request: Request, mask: object
     ) -> str | Sequence[str] | None:
-        """What edits are told of their clips; `None`: what `describe` says, "": nothing.
-
-        Raises:
-            ValueError: if the model was not trained to be told.
-        """
-        if source_prompt and self.config["caption_patterns"] is None:
-            raise ValueError(
-                f"a source prompt was given, {source_prompt!r}, but this model was not trained to "
-                "be told what a clip shows (data.tell_sources): tell it in the prompt, or leave it "
-                "out"
-            )
+        """What edits are told of their clips; `None`: what `describe` says, "": nothing."""
         silent = self.caption_patterns is None or mask is not None or request.prompt is None
         return "" if source_prompt is None and silent else source_prompt
 

@@ -96,8 +96,17 @@ def check_source_prompt(
     request: Request,
     strength: float | None,
     mask: Mask | None,
+    *,
+    told: bool,
 ) -> None:
     """Refuse a source prompt that would not be heard, or is one too many.
+
+    Args:
+        source_prompt: what clips show.
+        request: with the instructions.
+        strength: of an edit by inversion.
+        mask: of what is hidden.
+        told: whether the model was trained to be told what clips show.
 
     Raises:
         ValueError: says why.
@@ -114,6 +123,11 @@ def check_source_prompt(
         raise ValueError(f"{start}and a mask: tell in the prompt what is to be seen")
     if request.prompt is None:
         raise ValueError(f"{start}and prompt_embeds: tell it in what is embedded, or leave it out")
+    if not told:
+        raise ValueError(
+            f"{start}but this model was not trained to be told what a clip shows "
+            "(data.tell_sources): tell it in the prompt, or leave it out"
+        )
     count = len(as_list(request.prompt))
     if not isinstance(source_prompt, str) and len(source_prompt) not in (1, count):
         raise ValueError(

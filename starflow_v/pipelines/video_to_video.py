@@ -188,7 +188,8 @@ class StarFlowVVideoToVideoPipeline(InstructedPipeline):
         clips = list_clips(video, name="video")
         size = clip_size(clips[0])
         request = self._sized(request.for_givens(len(clips), "clips"), size)
-        check_source_prompt(source_prompt, request, strength, mask)
+        told = self.caption_patterns is not None
+        check_source_prompt(source_prompt, request, strength, mask, told=told)
         rate = given(request.frame_rate, self.defaults.frame_rate)
         height = given(request.height, self.defaults.height)
         width = given(request.width, self.defaults.width)

@@ -2,7 +2,7 @@
 
 Read `captions` for what a model is told, `sizes` for aspect ratios, `encoding` for how a caption
 becomes embeddings, `labels` for classes instead of captions, `words` for the embedded model's own
-small encoder, `pretrained` for others.
+small encoder, `pretrained` for others, `patterns` for the likeliest of many captions.
 """
 
 from starflow_v.text.captions import TASKS, Conditions, Task, tell_source, wrap_caption

@@ -80,7 +80,7 @@ def most_likely(
 
     Args:
         captions: those to choose from.
-        still: how likely the first frame is under captions of stills.
+        still: how likely its first and its last frame are under captions of stills.
         clip: how likely the whole clip is under those of clips; `None`: there is no clip.
 
     >>> captions = CaptionPatterns(
