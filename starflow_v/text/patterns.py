@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from string import Formatter
 from typing import Any
 
@@ -138,14 +139,23 @@ class _Search:
         return caption
 
     def _round(self, caption: _Caption, places: Sequence[str]) -> _Caption:
-        """The best word for one place after the other."""
+        """The best word for one place after the other, then for two whose words might be confused:
+        of a red star and a blue disc nothing leads word by word to the blue star and the red disc.
+        """
+        known = self._captions.words
         for place in places:
-            options = [
-                replace(caption, words={**caption.words, place: word})
-                for word in self._captions.words[place]
-            ]
-            caption = max(self._scored(options), key=lambda it: it.score)
+            caption = self._best([{**caption.words, place: word} for word in known[place]], caption)
+        for one, other in combinations(places, 2):
+            if known[one] == known[other]:
+                first, second = caption.words[one], caption.words[other]
+                exchanged = {**caption.words, one: second, other: first}
+                caption = self._best([caption.words, exchanged], caption)
         return caption
+
+    def _best(self, words: Sequence[Mapping[str, str]], caption: _Caption) -> _Caption:
+        """The best of the same sentence with other words."""
+        options = self._scored([replace(caption, words=it) for it in words])
+        return max(options, key=lambda it: it.score)
 
     def _scored(self, captions: Sequence[_Caption]) -> list[_Caption]:
         new = [it.text for it in captions if it.text not in self._asked]

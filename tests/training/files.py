@@ -35,7 +35,7 @@ trainer:
   log_every: 1
   save_every: 2
   evaluate_every: 4
-  precision: "no"
+  precision: float32
 """
 
 

@@ -42,7 +42,7 @@ trainer:
   log_every: 1
   save_every: 8
   evaluate_every: 20
-  precision: "no"
+  precision: float32
 """
 
 

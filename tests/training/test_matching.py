@@ -43,7 +43,7 @@ trainer:
   log_every: 1
   save_every: 15
   evaluate_every: 30
-  precision: "no"
+  precision: float32
 """
 
 

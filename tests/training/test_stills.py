@@ -26,7 +26,7 @@ TINY = [
     "trainer.steps=3",
     "trainer.log_every=1",
     "trainer.evaluate_every=3",
-    'trainer.precision="no"',
+    "trainer.precision=float32",
 ]
 
 

@@ -77,7 +77,7 @@ def toy_settings(folder: Path, **changes: object) -> TrainerSettings:
         "folder": str(folder),
         "steps": 20,
         "warmup": 2,
-        "precision": "no",
+        "precision": "float32",
         "log_every": 1,
         "save_every": 5,
         "evaluate_every": 10,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from starflow_v.training.engine.precision import check_precision
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSettings:
@@ -22,8 +24,9 @@ class TrainerSettings:
     """Learning rate at the end, as a share of the peak."""
     accumulation: int = 1
     """Micro batches a step."""
-    precision: str = "bf16"
-    """"bf16": autocast in the networks' forward passes; "no": float32."""
+    precision: str = "auto"
+    """"bf16": autocast in the networks' forward passes; "float32"; "auto": bf16 where the device
+    multiplies it, not where it is emulated."""
     outlier: float = 10.0
     """A gradient norm over this multiple of the running median is skipped."""
     max_not_finite: int = 20
@@ -67,5 +70,4 @@ class TrainerSettings:
         for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.precision not in ("no", "bf16"):
-            raise ValueError(f'precision must be "no" or "bf16", got {self.precision!r}')
+        check_precision(self.precision)

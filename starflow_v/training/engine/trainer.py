@@ -39,6 +39,7 @@ from starflow_v.training.engine.checkpoint import (
 )
 from starflow_v.training.engine.journal import Journal
 from starflow_v.training.engine.memory import keep_freed_memory
+from starflow_v.training.engine.precision import mixed_precision
 from starflow_v.training.engine.prepared import PreparedPart
 from starflow_v.training.engine.recipe import Batch, Part, Recipe, Share
 from starflow_v.training.engine.schedule import WarmupCosine
@@ -73,7 +74,7 @@ class Trainer(Generic[Batch]):
         unused = any(part.sometimes_unused for part in recipe.parts.values())
         self.accelerator = Accelerator(
             cpu=not torch.accelerator.is_available(),
-            mixed_precision=settings.precision,
+            mixed_precision=mixed_precision(settings.precision),
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=unused)],
             step_scheduler_with_optimizer=False,
         )
