@@ -19,6 +19,7 @@ from starflow_v.data.scenes import (
     sample_caption,
     source_caption,
 )
+from starflow_v.data.scenes.wordings import INSTRUCTIONS
 from starflow_v.data.task_latents import encode_clips
 from starflow_v.text import tell_source
 from starflow_v.vae import Codec
@@ -64,7 +65,7 @@ class SceneLatents:
         weights = "".join(f", {name} {it:g}" for name, it in told)
         self.fingerprint = f"scenes of seed {seed}, {size} at {settings.fps:g} fps{weights}"
         if tell_sources:
-            self.fingerprint += ", sources told"
+            self.fingerprint += ", sources mostly told"
         for task, share in sorted(two_objects.items()):
             self.fingerprint += f", two objects in {share:g} of {task}"
 
@@ -110,8 +111,14 @@ def _captions(sample: Sample, seed: int) -> list[str]:
 
 
 def _instructions(sample: Sample, source: Scene) -> list[str]:
-    """The instruction, mostly with what the source shows; never where a mask hides a part of it."""
+    """The instruction, mostly with what the source shows: of one thing in three wordings of four,
+    of more, which are harder to tell, in every other.
+
+    Where a mask hides a part of it none of it is told, and every other wording says nothing at all
+    of what is to be seen there.
+    """
     if sample.mask is not None:
-        return [sample.caption]
+        assert sample.edit is not None, "masks are of edits"
+        return [sample.caption, INSTRUCTIONS[sample.edit][0]]
     told = tell_source(sample.caption, source_caption(source))
-    return [sample.caption, *[told] * (WORDINGS - 1)]
+    return [sample.caption, *[told] * (WORDINGS - 1 if len(source.objects) < 2 else 1)]

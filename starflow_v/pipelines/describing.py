@@ -3,9 +3,10 @@
     caption = argmax log p(clip | caption) + log p(caption)
 
 No network is trained for it: it is classification by likelihood (see `ScoringPipeline.rank`), word
-by word, of the first and the last frame and then, for how things move, of the clip. The captions
-are the model's own, `caption_patterns` of its settings. *Edits* use it: a model that was trained
-with `data.tell_sources` is told the instruction and what its clip shows.
+by word, of three frames as stills and then, for how things move, of the clip. The captions are the
+model's own, `caption_patterns` of its settings. *Edits* use it: a model that was trained with
+`data.tell_sources` is told the instruction and what its clip shows, where it is sure of that: what
+is told wrongly is made wrongly.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from starflow_v.pipelines.prompts import prompts_at
 from starflow_v.pipelines.request import Request
 from starflow_v.pipelines.telling import TellingPipeline
 from starflow_v.sampling.noise import noise_frames, seed_children
-from starflow_v.text import CaptionPatterns, Conditions, most_likely, tell_source
+from starflow_v.text import CaptionPatterns, Conditions, Likeliest, most_likely, tell_source
+
+SURE = 0.99
+"""How probable a description has to be for an edit to be told of it."""
 
 
 class DescribingPipeline(TellingPipeline):
@@ -60,9 +64,9 @@ class DescribingPipeline(TellingPipeline):
             found.append(
                 read_clip(clip, frame_rate=rate, height=height, width=width, num_frames=longest)
             )
-        return self._describe(found, frame_rate=self.defaults.frame_rate)
+        return [it.text for it in self._describe(found, frame_rate=self.defaults.frame_rate)]
 
-    def _describe(self, clips: Sequence[Frames], *, frame_rate: int) -> list[str]:
+    def _describe(self, clips: Sequence[Frames], *, frame_rate: int) -> list[Likeliest]:
         """The same of frames (F, H, W, 3) at the size of a video; what is no whole latent frame
         at the end is left out."""
         patterns = self.caption_patterns
@@ -71,12 +75,12 @@ class DescribingPipeline(TellingPipeline):
         self.maybe_free_model_hooks()
         return found
 
-    def _likeliest(self, patterns: CaptionPatterns, clip: Frames, frame_rate: int) -> str:
-        """Its first and its last frame say what stands there, the clip says how it moves."""
+    def _likeliest(self, patterns: CaptionPatterns, clip: Frames, frame_rate: int) -> Likeliest:
+        """Its first, middle and last frame say what stands there, the clip says how it moves."""
         height, width = clip.shape[1:3]
         factor = self.codec.temporal_factor
         whole = clip[: 1 + (len(clip) - 1) // factor * factor]
-        ends = [clip[:1], clip[-1:]][: len(clip)]
+        frames = [clip[it : it + 1] for it in sorted({0, len(clip) // 2, len(clip) - 1})]
         stills, moving = (
             _Likelihood(
                 self,
@@ -85,14 +89,14 @@ class DescribingPipeline(TellingPipeline):
                     height=height, width=width, num_frames=len(clips[0]), frame_rate=frame_rate
                 ),
             )
-            for clips in (ends, [whole])
+            for clips in (frames, [whole])
         )
         return most_likely(patterns, stills, moving if len(whole) > 1 else None)
 
     def _told_of_sources(
         self, source_prompt: str | Sequence[str] | None, request: Request, mask: object
     ) -> str | Sequence[str] | None:
-        """What edits are told of their clips; `None`: what `describe` says, "": nothing."""
+        """What edits are told of their clips; `None`: what `describe` is sure of, "": nothing."""
         silent = self.caption_patterns is None or mask is not None or request.prompt is None
         return "" if source_prompt is None and silent else source_prompt
 
@@ -104,9 +108,11 @@ class DescribingPipeline(TellingPipeline):
         *,
         frame_rate: int,
     ) -> Request:
-        """The request with instructions that tell what their clips show; `None`: as described."""
+        """The request with instructions that tell what their clips show; `None`: as described,
+        nothing of a clip that the model is not sure of."""
         if source_prompt is None:
-            source_prompt = self._describe(clips, frame_rate=frame_rate)
+            found = self._describe(clips, frame_rate=frame_rate)
+            source_prompt = [it.text if it.probability > SURE else "" for it in found]
         assert request.prompt is not None, "checked before"
         prompts = prompts_at(request.prompt, 0)
         shown = [source_prompt] if isinstance(source_prompt, str) else list(source_prompt)

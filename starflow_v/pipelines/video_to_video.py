@@ -106,8 +106,8 @@ class StarFlowVVideoToVideoPipeline(InstructedPipeline):
                 (any target of the instruction) to 1 (one that is near to the clip); `None`: as the
                 model's settings have it, and 0 with a mask, whose hole has no noise of its own.
             source_prompt: by instruction, what the clip shows, one for all clips or one each, of a
-                model that was trained to be told; `None`: what `describe` says, and nothing with a
-                mask, which hides a part of it; "": nothing.
+                model that was trained to be told; `None`: what `describe` says where it is sure,
+                and nothing with a mask, which hides a part of it; "": nothing.
             mask: white where something is to be made, black where the clip stays as it is, to the
                 pixel (of "latent", which has none, as the model made it). A picture, or a clip as
                 long as the video; of the size of the video as it is given. One for all clips.

@@ -9,7 +9,7 @@ from starflow_v.text.captions import TASKS, Conditions, Task, tell_source, wrap_
 from starflow_v.text.encoding import Tokenizer, embed_tokens, encode_captions, tokenize
 from starflow_v.text.labels import LabelEncoder
 from starflow_v.text.on_meta import load_tokenizer, text_encoder_on_meta
-from starflow_v.text.patterns import CaptionPatterns, most_likely
+from starflow_v.text.patterns import CaptionPatterns, Likeliest, most_likely
 from starflow_v.text.sizes import ASPECT_RATIOS, nearest_aspect_ratio, size_for
 from starflow_v.text.words import known_words, tiny_text_encoder, unknown_words
 
@@ -19,6 +19,7 @@ __all__ = [
     "CaptionPatterns",
     "Conditions",
     "LabelEncoder",
+    "Likeliest",
     "Task",
     "Tokenizer",
     "embed_tokens",

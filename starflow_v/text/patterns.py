@@ -69,9 +69,22 @@ class CaptionPatterns:
         return -sum(math.log(len(self.words[place])) for place in self.places(pattern))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Likeliest:
+    """The best of many captions.
+
+    Args:
+        text: the caption.
+        probability: p(caption | what is seen), if it is one of those that were asked for.
+    """
+
+    text: str
+    probability: float
+
+
 def most_likely(
     captions: CaptionPatterns, still: LogLikelihood, clip: LogLikelihood | None = None
-) -> str:
+) -> Likeliest:
     """The caption that explains best what is seen: coordinate ascent on log p(seen | caption) +
     log p(caption).
 
@@ -81,14 +94,14 @@ def most_likely(
 
     Args:
         captions: those to choose from.
-        still: how likely its first and its last frame are under captions of stills.
+        still: how likely some of its frames are under captions of stills.
         clip: how likely the whole clip is under those of clips; `None`: there is no clip.
 
     >>> captions = CaptionPatterns(
     ...     patterns=["{n} dots", "{n} dots and {m} stars"],
     ...     words={"n": ["two", "six"], "m": ["two", "six"]},
     ... )
-    >>> most_likely(captions, lambda texts: [9.0 * text.startswith("six") for text in texts])
+    >>> most_likely(captions, lambda texts: [9.0 * text.startswith("six") for text in texts]).text
     'six dots'
     """
     search = _Search(captions, still)
@@ -98,10 +111,13 @@ def most_likely(
         if best is None or first.score > best.score:
             best = search.ascend(first)
     assert best is not None, "there is a pattern"
+    probability = search.probability(best)
     moving = captions.moving.get(best.pattern)
     if moving is not None and clip is not None:
-        best = _Search(captions, clip).begin(moving, best)
-    return best.text
+        search = _Search(captions, clip)
+        best = search.begin(moving, best)
+        probability *= search.probability(best)
+    return Likeliest(text=best.text, probability=probability)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +136,7 @@ class _Search:
 
     def __init__(self, captions: CaptionPatterns, log_likelihood: LogLikelihood) -> None:
         self._captions, self._log_likelihood = captions, log_likelihood
-        self._asked: dict[str, float] = {}
+        self._scores: dict[str, float] = {}
 
     def begin(self, pattern: str, best: _Caption | None) -> _Caption:
         """A sentence whose words are those of the best so far, and one round over all others."""
@@ -137,6 +153,10 @@ class _Search:
         while (better := self._round(caption, places)).score > caption.score:
             caption = better
         return caption
+
+    def probability(self, caption: _Caption) -> float:
+        """Of the best caption among all that were asked for."""
+        return 1 / sum(math.exp(score - caption.score) for score in self._scores.values())
 
     def _round(self, caption: _Caption, places: Sequence[str]) -> _Caption:
         """The best word for one place after the other, then for two whose words might be confused:
@@ -158,10 +178,8 @@ class _Search:
         return max(options, key=lambda it: it.score)
 
     def _scored(self, captions: Sequence[_Caption]) -> list[_Caption]:
-        new = [it.text for it in captions if it.text not in self._asked]
+        new = {it.text: it.pattern for it in captions if it.text not in self._scores}
         if new:
-            self._asked.update(zip(new, self._log_likelihood(new), strict=True))
-        return [
-            replace(it, score=self._asked[it.text] + self._captions.log_prior(it.pattern))
-            for it in captions
-        ]
+            for text, log_likelihood in zip(new, self._log_likelihood(list(new)), strict=True):
+                self._scores[text] = log_likelihood + self._captions.log_prior(new[text])
+        return [replace(it, score=self._scores[it.text]) for it in captions]

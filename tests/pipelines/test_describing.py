@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from starflow_v import StarFlowVPipeline
+from starflow_v.pipelines import describing
+from starflow_v.text import Likeliest
 from tests.pipelines.test_image_to_video import request, seeded
 from tests.pipelines.test_video_to_video import CLIP, LONG, PROMPT, SQUARE, Make, Pipe, latents_of
 
@@ -18,6 +20,12 @@ STILL, MOVING = "a {color} {shape}", "a {color} {shape} {motion}"
 WORDS = {"color": COLORS, "shape": SHAPES, "motion": ["moves", "moves right"]}
 PATTERNS = {"patterns": [STILL], "moving": {STILL: MOVING}, "words": WORDS}
 TASKS = ["video", "image", "extend", "v2v"]
+
+
+@pytest.fixture(autouse=True)
+def sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights are sure of nothing."""
+    monkeypatch.setattr(describing, "SURE", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +84,20 @@ def test_an_edit_is_told_what_its_clip_shows(told: Pipe) -> None:
     assert not torch.equal(usual, latents_of(told, source_prompt=other))
 
 
+@pytest.mark.parametrize(("probability", "shown"), [(0.98, ""), (0.995, "a red circle")])
+def test_nothing_is_told_of_a_clip_that_it_is_not_sure_of(
+    told: Pipe, monkeypatch: pytest.MonkeyPatch, probability: float, shown: str
+) -> None:
+    """Of two things half of the descriptions were wrong, and what was told was made."""
+
+    def describe(clips: list[np.ndarray], *, frame_rate: int) -> list[Likeliest]:
+        return [Likeliest(text="a red circle", probability=probability)] * len(clips)
+
+    monkeypatch.setattr(describing, "SURE", 0.99)
+    monkeypatch.setattr(told, "_describe", describe)
+    assert torch.equal(latents_of(told), latents_of(told, source_prompt=shown))
+
+
 def test_each_clip_of_a_batch_has_its_own(told: Pipe) -> None:
     clips, options = np.stack([CLIP, 255 - CLIP]), {"output_type": "latent"}
     generators = [seeded(1), seeded(2)]
@@ -98,10 +120,11 @@ def test_every_chunk_is_told_what_its_own_part_shows(
 ) -> None:
     parts = []
 
-    def describe(clips: list[np.ndarray], *, frame_rate: int) -> list[str]:
+    def describe(clips: list[np.ndarray], *, frame_rate: int) -> list[Likeliest]:
         assert frame_rate == 8
         parts.extend(clips)
-        return ["a red circle" if len(parts) == 1 else "a blue circle"] * len(clips)
+        text = "a red circle" if len(parts) == 1 else "a blue circle"
+        return [Likeliest(text=text, probability=1.0)] * len(clips)
 
     options = {"output_type": "latent", "guidance_scale": 0}
     unlike = told(LONG, PROMPT, source_prompt="a red circle", generator=seeded(), **options).frames

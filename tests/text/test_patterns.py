@@ -31,7 +31,7 @@ def agreeing_with(true: str, *, nats: float = 20.0) -> Callable[[Sequence[str]],
 
 @pytest.mark.parametrize("true", ["nothing on red", "a big star on blue", "two, big and small"])
 def test_it_is_found(true: str) -> None:
-    assert most_likely(KNOWN, agreeing_with(true)) == true
+    assert most_likely(KNOWN, agreeing_with(true)).text == true
 
 
 def test_no_caption_is_asked_for_twice_and_few_are_asked_for_at_all() -> None:
@@ -43,7 +43,7 @@ def test_no_caption_is_asked_for_twice_and_few_are_asked_for_at_all() -> None:
         asked.extend(captions)
         return agreeing_with("0h 1g 2f 3e 4d 5c")(captions)
 
-    assert most_likely(many, log_likelihood) == "0h 1g 2f 3e 4d 5c"
+    assert most_likely(many, log_likelihood).text == "0h 1g 2f 3e 4d 5c"
     assert len(asked) == len(set(asked)) < 100 < 8**6
 
 
@@ -53,7 +53,9 @@ def test_a_longer_sentence_has_to_earn_its_length() -> None:
     either = CaptionPatterns(patterns=["{n}", "{n} and {m}"], words=words)
     for gain, told in ((math.log(4) - 0.1, "two"), (math.log(4) + 0.1, "two and c")):
         worth = {"two": 5.0, "two and c": 5.0 + gain}.get
-        assert most_likely(either, partial(map, lambda it, worth=worth: worth(it, 0.0))) == told
+        assert (
+            most_likely(either, partial(map, lambda it, worth=worth: worth(it, 0.0))).text == told
+        )
 
 
 def test_two_things_whose_words_were_confused_are_put_right() -> None:
@@ -69,7 +71,21 @@ def test_two_things_whose_words_were_confused_are_put_right() -> None:
         right = [set(it.split(", ")) == true for it in captions]
         return [10.0 * n + 5.0 * it for n, it in zip(named, right, strict=True)]
 
-    assert set(most_likely(pair, log_likelihood).split(", ")) == true
+    assert set(most_likely(pair, log_likelihood).text.split(", ")) == true
+
+
+@pytest.mark.parametrize("nats", [0.0, 1.0, 5.0])
+def test_how_probable_it_is_among_those_that_were_asked_for(nats: float) -> None:
+    moving = CaptionPatterns(
+        patterns=["{n} dots"],
+        words={"n": ["two", "six"], "go": ["rise", "fall", "stay"]},
+        moving={"{n} dots": "{n} dots {go}"},
+    )
+    stills, clips = agreeing_with("six dots", nats=nats), agreeing_with("six dots rise", nats=nats)
+    of_stills = math.exp(nats) / (math.exp(nats) + 1)
+    of_clips = math.exp(nats) / (math.exp(nats) + 2)
+    assert most_likely(moving, stills).probability == pytest.approx(of_stills)
+    assert most_likely(moving, stills, clips).probability == pytest.approx(of_stills * of_clips)
 
 
 def test_what_moves_is_settled_last_by_the_clip() -> None:
@@ -82,8 +98,8 @@ def test_what_moves_is_settled_last_by_the_clip() -> None:
         stills.extend(captions)
         return agreeing_with("six dots")(captions)
 
-    assert most_likely(both, still) == "six dots"
-    assert most_likely(both, still, agreeing_with("two dots fall")) == "six dots fall"
+    assert most_likely(both, still).text == "six dots"
+    assert most_likely(both, still, agreeing_with("two dots fall")).text == "six dots fall"
     assert {it.split()[-1] for it in stills} == {"dot", "dots"}
 
 
