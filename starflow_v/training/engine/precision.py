@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Final
 
 import torch
-from accelerate.utils import is_bf16_available
 
 PRECISIONS: Final = ("auto", "bf16", "float32")
 
@@ -28,5 +27,5 @@ def mixed_precision(precision: str) -> str:
 
 def _multiplies_bf16() -> bool:
     if torch.accelerator.is_available():
-        return bool(is_bf16_available())
+        return not torch.cuda.is_available() or torch.cuda.is_bf16_supported()
     return torch.backends.cpu.get_cpu_capability().startswith(("AVX512", "AMX"))
