@@ -5,7 +5,8 @@
                                           ->  "a big star on a gray background", 8 captions
 
 They are too many to try all of them where there are many places. `most_likely` settles one word
-after the other, which is enough where each word says something of its own.
+after the other, which is enough where each word says something of its own, and exchanges words
+of two places that choose from the same, which may have been confused.
 """
 
 from __future__ import annotations
@@ -159,8 +160,8 @@ class _Search:
         return 1 / sum(math.exp(score - caption.score) for score in self._scores.values())
 
     def _round(self, caption: _Caption, places: Sequence[str]) -> _Caption:
-        """The best word for one place after the other, then for two whose words might be confused:
-        of a red star and a blue disc nothing leads word by word to the blue star and the red disc.
+        """The best word for one place after the other, then the best of two exchanged or not: word
+        by word nothing leads from "red disc, blue star" to "red star, blue disc".
         """
         known = self._captions.words
         for place in places:

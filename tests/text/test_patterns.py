@@ -53,14 +53,13 @@ def test_a_longer_sentence_has_to_earn_its_length() -> None:
     either = CaptionPatterns(patterns=["{n}", "{n} and {m}"], words=words)
     for gain, told in ((math.log(4) - 0.1, "two"), (math.log(4) + 0.1, "two and c")):
         worth = {"two": 5.0, "two and c": 5.0 + gain}.get
-        assert (
-            most_likely(either, partial(map, lambda it, worth=worth: worth(it, 0.0))).text == told
-        )
+        found = most_likely(either, partial(map, lambda it, worth=worth: worth(it, 0.0)))
+        assert found.text == told
 
 
 def test_two_things_whose_words_were_confused_are_put_right() -> None:
-    """Word by word the flow stayed with the red disc and the blue star: each single change made it
-    worse."""
+    """Word by word the search stayed with the red disc and the blue star: each single change made
+    it worse."""
     words = {"c": ["red", "blue"], "s": ["disc", "star"]}
     words |= {f"{place}_2": words[place] for place in words}
     pair = CaptionPatterns(patterns=["{c} {s}, {c_2} {s_2}"], words=words)

@@ -70,9 +70,9 @@ def test_pairs_are_of_the_kinds_that_are_weighed(config):
     assert all("outline" in it for it in told), told
 
 
-def wordings_of(config, kind, *changes):
+def wordings_of(config, kind):
     weights = ", ".join(f"{it}: {float(it == kind)}" for it in EDITS)
-    changes = [f"data.edits={{{weights}}}", f"data.cache={config.parent}/{kind}", *changes]
+    changes = [f"data.edits={{{weights}}}", f"data.cache={config.parent}/{kind}"]
     recipe = edits(config, "v2v_image", ["data.tell_sources=true", *changes])
     return [it for bucket, it in recipe.cache.captions() if bucket.task == "v2v_image"]
 

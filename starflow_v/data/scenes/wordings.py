@@ -177,7 +177,7 @@ INSTRUCTIONS: Final[dict[str, list[str]]] = {
         "{caption}",
     ],
 }
-"""Kind of edit -> instructions."""
+"""Kind of edit -> instructions. The first of those with a mask tells nothing of the scene."""
 
 
 def article(phrase: str) -> str:

@@ -35,5 +35,5 @@ def test_every_sources_caption_is_one_of_them() -> None:
         seen.add(len(scene.objects))
         still, clip = canonical_caption(scene, moving=False), source_caption(scene)
         assert (still == clip) == (len(scene.objects) != 1)
-        assert most_likely(source_patterns(), likeness(still), likeness(clip)) == clip
+        assert most_likely(source_patterns(), likeness(still), likeness(clip)).text == clip
     assert seen == {0, 1, 2}
