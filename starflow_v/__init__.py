@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from starflow_v.denoiser import ScoreDenoiser as ScoreDenoiser
     from starflow_v.flow.affine import AffineParams as AffineParams
     from starflow_v.flow.guidance import DensityGuidance as DensityGuidance
+    from starflow_v.flow.guidance import EachVideo as EachVideo
     from starflow_v.flow.guidance import Guidance as Guidance
     from starflow_v.flow.guidance import LinearGuidance as LinearGuidance
     from starflow_v.flow.outputs import FlowOutput as FlowOutput
@@ -72,6 +73,7 @@ _PUBLIC = {
     "Guidance": "starflow_v.flow.guidance",
     "DensityGuidance": "starflow_v.flow.guidance",
     "LinearGuidance": "starflow_v.flow.guidance",
+    "EachVideo": "starflow_v.flow.guidance",
     "Solver": "starflow_v.flow.solver",
     "Cost": "starflow_v.flow.solver",
     "SequentialSolver": "starflow_v.flow.solver",

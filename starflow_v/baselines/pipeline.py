@@ -52,6 +52,7 @@ class StarFlowVFlowMatchingPipeline(StarFlowVPipeline):
         window_overlap: latent frames carried over a restart.
         decoder_cleans: False, as there is no noise.
         edit_guidance_scale: none; flow matching edits nothing.
+        untold_guidance: 1.
         edit_fidelity: 0.
         caption_patterns: none.
     """
@@ -78,6 +79,7 @@ class StarFlowVFlowMatchingPipeline(StarFlowVPipeline):
         window_overlap: int = 16,
         decoder_cleans: bool = False,
         edit_guidance_scale: float | None = None,
+        untold_guidance: float = 1.0,
         edit_fidelity: float = 0.0,
         caption_patterns: dict[str, Any] | None = None,
     ) -> None:
@@ -101,6 +103,7 @@ class StarFlowVFlowMatchingPipeline(StarFlowVPipeline):
             window_overlap=window_overlap,
             decoder_cleans=decoder_cleans,
             edit_guidance_scale=edit_guidance_scale,
+            untold_guidance=untold_guidance,
             edit_fidelity=edit_fidelity,
             caption_patterns=caption_patterns,
         )

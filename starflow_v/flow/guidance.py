@@ -13,8 +13,11 @@ over what is known, so the branch heeds it less.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+import torch
 
 from starflow_v.flow.affine import AffineParams
 
@@ -99,3 +102,55 @@ class LinearGuidance(_Weighted):
         shift = (1 + w) * conditional.shift - w * unconditional.shift
         ratio = conditional.scale / unconditional.scale
         return AffineParams(shift, conditional.scale * ratio**w)
+
+
+@dataclass(frozen=True)
+class EachVideo:
+    """A rule of its own for each video of a batch.
+
+    Args:
+        rules: in the order of the videos, of one temperature: there is one unconditional branch.
+
+    Raises:
+        ValueError: if there is no rule, or temperatures differ; when called, if there are not as
+            many videos.
+    """
+
+    rules: Sequence[Guidance]
+
+    def __post_init__(self) -> None:
+        temperatures = sorted({rule.temperature for rule in self.rules})
+        if len(temperatures) != 1:
+            raise ValueError(
+                f"rules with the attention temperatures {temperatures} were given: give one rule "
+                "or more, all of the same temperature"
+            )
+
+    @property
+    def weight(self) -> float:
+        """The largest."""
+        return max(rule.weight for rule in self.rules)
+
+    @property
+    def temperature(self) -> float:
+        return self.rules[0].temperature
+
+    @property
+    def active(self) -> bool:
+        return any(rule.active for rule in self.rules)
+
+    def __call__(self, conditional: AffineParams, unconditional: AffineParams) -> AffineParams:
+        count = len(self.rules)
+        if len(conditional.shift) != count:
+            raise ValueError(
+                f"{count} rules of guidance and {len(conditional.shift)} videos were given: give "
+                "one rule for each video"
+            )
+        params = (conditional.shift, conditional.scale, unconditional.shift, unconditional.scale)
+        videos = zip(*(each.split(1) for each in params), strict=True)
+        guided = [
+            rule(AffineParams(*video[:2]), AffineParams(*video[2:]))
+            for rule, video in zip(self.rules, videos, strict=True)
+        ]
+        shifts, scales = zip(*((it.shift, it.scale) for it in guided), strict=True)
+        return AffineParams(torch.cat(shifts), torch.cat(scales))

@@ -56,6 +56,7 @@ class StarFlowVBasePipeline(NoiseMixin, DiffusionPipeline, StarFlowVLoraLoaderMi
         width: pixels.
         guidance_scale: the paper's w; 0 is the conditional model itself.
         edit_guidance_scale: the same of edits by an instruction, without a mask; `None`: no other.
+        untold_guidance: the share of it that those have that are told nothing of their clip.
         edit_fidelity: how much of its noise the target of an edit has from its source.
         text_length: tokens of text.
         conditions: which of `CONDITIONS` the captions tell, as they did in training; `None`: none
@@ -100,6 +101,7 @@ class StarFlowVBasePipeline(NoiseMixin, DiffusionPipeline, StarFlowVLoraLoaderMi
         window_overlap: int = 16,
         decoder_cleans: bool = False,
         edit_guidance_scale: float | None = None,
+        untold_guidance: float = 1.0,
         edit_fidelity: float = 0.0,
         caption_patterns: dict[str, Any] | None = None,
     ) -> None:
@@ -131,6 +133,7 @@ class StarFlowVBasePipeline(NoiseMixin, DiffusionPipeline, StarFlowVLoraLoaderMi
             window_overlap=window_overlap,
             decoder_cleans=decoder_cleans,
             edit_guidance_scale=edit_guidance_scale,
+            untold_guidance=untold_guidance,
             edit_fidelity=edit_fidelity,
             caption_patterns=caption_patterns,
         )

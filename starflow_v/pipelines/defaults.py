@@ -15,6 +15,7 @@ class Defaults:
     frame_rate: int
     guidance_scale: float
     edit_guidance_scale: float | None
+    untold_guidance: float
     edit_fidelity: float
 
     def of_edits(self, *, masked: bool) -> tuple[float, float]:

@@ -100,25 +100,28 @@ class DescribingPipeline(TellingPipeline):
         silent = self.caption_patterns is None or mask is not None or request.prompt is None
         return "" if source_prompt is None and silent else source_prompt
 
-    def _told(
+    def _shown(
         self,
-        request: Request,
         source_prompt: str | Sequence[str] | None,
         clips: Sequence[Frames],
         *,
         frame_rate: int,
-    ) -> Request:
-        """The request with instructions that tell what their clips show; `None`: as described,
-        nothing of a clip that the model is not sure of."""
+    ) -> list[str]:
+        """What clips show, of each or one for all; `None`: as described, "" of a clip that the
+        model is not sure of."""
         if source_prompt is None:
             found = self._describe(clips, frame_rate=frame_rate)
-            source_prompt = [it.text if it.probability > SURE else "" for it in found]
+            return [it.text if it.probability > SURE else "" for it in found]
+        return [source_prompt] if isinstance(source_prompt, str) else list(source_prompt)
+
+    def _told(self, request: Request, shown: Sequence[str]) -> Request:
+        """The request with instructions that tell what their clips show, where that is known."""
+        if not any(shown):
+            return request
         assert request.prompt is not None, "checked before"
         prompts = prompts_at(request.prompt, 0)
-        shown = [source_prompt] if isinstance(source_prompt, str) else list(source_prompt)
-        if len(shown) == 1:
-            shown *= len(prompts)
-        pairs = zip(prompts, shown, strict=True)
+        many = shown if len(shown) > 1 else [*shown] * len(prompts)
+        pairs = zip(prompts, many, strict=True)
         return replace(request, prompt=[tell_source(*it) if it[1] else it[0] for it in pairs])
 
 

@@ -28,6 +28,7 @@ class Source(Known):
         strength: how much of their noise is forgotten; `None`: they are edited by an instruction.
         fidelity: by an instruction, the share of their own noise in that of the target.
         told: by an instruction, what they show; `None`: what the model says of each chunk.
+        untold: the share of guidance that clips have of which nothing is told.
         length: S, latent frames of a chunk.
         overlap: c, how many of them are known.
     """
@@ -36,6 +37,7 @@ class Source(Known):
     strength: float | None
     fidelity: float
     told: str | Sequence[str] | None
+    untold: float
     length: int
     overlap: int
 

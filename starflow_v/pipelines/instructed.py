@@ -12,7 +12,7 @@ from torch import Tensor
 
 from starflow_v.data.pixels import to_frames
 from starflow_v.data.video_io.frames import Frames
-from starflow_v.flow.guidance import DensityGuidance
+from starflow_v.flow.guidance import DensityGuidance, EachVideo, Guidance
 from starflow_v.flow.texts import Texts
 from starflow_v.pipelines.chunks import Chunk, ChunkedRun, cut
 from starflow_v.pipelines.describing import DescribingPipeline
@@ -28,7 +28,8 @@ class InstructedPipeline(DescribingPipeline, GeneratingPipeline):
 
     def _edit(self, plan: Plan, source: Source) -> ChunkedRun:
         """By the instruction, chunk by chunk."""
-        texts = self._edit_texts(plan, source, start=0)
+        told = self._told_plan(plan, source, start=0)
+        texts = self._texts(told, plan.task)
         assert texts.text is not None
         self._announce(plan, plan.latent_frames)
         videos, length = texts.text.shape[0], source.length
@@ -53,10 +54,11 @@ class InstructedPipeline(DescribingPipeline, GeneratingPipeline):
                     self.flow, before, own, null, here[known_frames:], share
                 )
             part = Known(prefix=prefix, shown=known[:, :0])
-            told = texts
+            now, read = told, texts
             if source.told is None and chunk.start > 0:
-                told = self._edit_texts(plan, source, start=chunk.start)
-            return self._run(replace(plan, latent_frames=chunk.made), part, told, iter(here))
+                now = self._told_plan(plan, source, start=chunk.start)
+                read = self._texts(now, plan.task)
+            return self._run(replace(now, latent_frames=chunk.made), part, read, iter(here))
 
         def carry(chunk: Chunk, clean: Tensor, following: Chunk) -> Tensor:
             factor = self.codec.temporal_factor
@@ -74,13 +76,13 @@ class InstructedPipeline(DescribingPipeline, GeneratingPipeline):
             kept=source.kept,
         )
 
-    def _edit_texts(self, plan: Plan, source: Source, *, start: int) -> Texts:
-        """The instructions, and what the clips show in a chunk, by its first latent frame."""
-        request = plan.request
-        if source.told != "":
-            parts = self._parts(source, start)
-            request = self._told(request, source.told, parts, frame_rate=plan.frame_rate)
-        return self._texts(replace(plan, request=request), plan.task)
+    def _told_plan(self, plan: Plan, source: Source, *, start: int) -> Plan:
+        """Of a chunk, by its first latent frame: its instructions tell what the clips show there,
+        and those that do not have less guidance."""
+        parts = self._parts(source, start)
+        shown = self._shown(source.told, parts, frame_rate=plan.frame_rate)
+        guidance = _guidance(plan, shown, untold=source.untold)
+        return replace(plan, request=self._told(plan.request, shown), guidance=guidance)
 
     def _null_text(self, plan: Plan) -> Texts:
         """What the model is told where it is told nothing."""
@@ -107,3 +109,15 @@ class InstructedPipeline(DescribingPipeline, GeneratingPipeline):
     def _encode_clips(self, clips: Sequence[Frames], videos: int) -> Tensor:
         latents = self.codec.encode(to_frames(clips).to(self._execution_device))
         return latents.repeat_interleave(videos // len(clips), dim=0)
+
+
+def _guidance(plan: Plan, shown: Sequence[str], *, untold: float) -> Guidance:
+    """That of the plan, a share of it for videos that are told nothing of their clip; a rule that
+    was given stands."""
+    if plan.request.guidance is not None:
+        return plan.guidance
+    weights = [plan.guidance.weight * (1.0 if it else untold) for it in shown]
+    if len(set(weights)) == 1:
+        return DensityGuidance(weights[0])
+    copies = plan.request.num_videos_per_prompt
+    return EachVideo([DensityGuidance(it) for it in weights for _ in range(copies)])

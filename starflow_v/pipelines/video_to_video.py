@@ -226,6 +226,7 @@ class StarFlowVVideoToVideoPipeline(InstructedPipeline):
             strength=strength,
             fidelity=fidelity or 0.0,
             told=self._told_of_sources(source_prompt, request, mask),
+            untold=1.0 if mask is not None else self.defaults.untold_guidance,
             length=length,
             overlap=overlap,
         )

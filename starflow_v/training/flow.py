@@ -214,6 +214,7 @@ class FlowRecipe(LatentRecipe):
             self.tokenizer,
             **self.pipeline_settings(),
             edit_guidance_scale=self.settings.edit_guidance_scale,
+            untold_guidance=self.settings.untold_guidance,
             edit_fidelity=self.settings.edit_fidelity,
             caption_patterns=None if patterns is None else asdict(patterns),
         )

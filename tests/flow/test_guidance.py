@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from starflow_v import AffineParams, DensityGuidance
+from starflow_v import AffineParams, DensityGuidance, EachVideo, LinearGuidance
 
 
 def params(shift: float, scale: float) -> AffineParams:
@@ -47,3 +47,27 @@ def test_weight_zero_is_off_and_the_identity() -> None:
     assert not DensityGuidance(0.0).active
     assert DensityGuidance(0.1).active
     assert_close((guided.shift, guided.scale), (conditional.shift, conditional.scale))
+
+
+def several(*each: AffineParams) -> AffineParams:
+    return AffineParams(torch.cat([it.shift for it in each]), torch.cat([it.scale for it in each]))
+
+
+def test_each_video_has_its_own_rule() -> None:
+    rules = (DensityGuidance(2.0), DensityGuidance(0.0), LinearGuidance(1.0))
+    told = [params(0.3, 0.5), params(0.1, 0.4), params(-0.6, 1.2)]
+    untold = [params(-0.2, 0.8), params(0.5, 0.9), params(0.2, 1.1)]
+    each = EachVideo(rules)
+    guided = each(several(*told), several(*untold))
+    alone = several(*(rule(c, u) for rule, c, u in zip(rules, told, untold, strict=True)))
+    assert_close((guided.shift, guided.scale), (alone.shift, alone.scale))
+    assert each.active and each.weight == 2.0
+    assert not EachVideo([DensityGuidance(0.0)] * 2).active
+
+
+def test_each_video_refuses_what_it_cannot_do() -> None:
+    with pytest.raises(ValueError, match=r"2 rules of guidance and 1 videos .*one rule for each"):
+        EachVideo([DensityGuidance(1.0)] * 2)(params(0.3, 0.5), params(-0.2, 0.8))
+    for rules in ([], [DensityGuidance(1.0), DensityGuidance(1.0, 1.5)]):
+        with pytest.raises(ValueError, match="all of the same temperature"):
+            EachVideo(rules)

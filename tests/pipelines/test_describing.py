@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from starflow_v import StarFlowVPipeline
+from starflow_v import DensityGuidance, EachVideo, StarFlowVPipeline
 from starflow_v.pipelines import describing
 from starflow_v.text import Likeliest
 from tests.pipelines.test_image_to_video import request, seeded
@@ -113,6 +113,30 @@ def test_each_clip_of_a_batch_has_its_own(told: Pipe) -> None:
             clip, PROMPT, source_prompt=shown[place], generator=seeded(seed), **options
         ).frames
         torch.testing.assert_close(named[place : place + 1], alone, atol=1e-4, rtol=0)
+
+
+def test_what_is_not_told_has_a_share_of_guidance(told: Pipe) -> None:
+    """Guided as much as others, edits of two things lost the one that was to stay."""
+    components = told.components
+    own = {k: v for k, v in told.config.items() if k[0] != "_" and k not in components}
+    pipe = Pipe(**components, **{**own, "untold_guidance": 0.25})
+    pipe.set_progress_bar_config(disable=True)
+    clips, shown = np.stack([CLIP, 255 - CLIP]), ["a red circle", ""]
+    options = {"output_type": "latent", "guidance_scale": 2.0, "num_videos_per_prompt": 2}
+    seeds = [[seeded(k) for k in range(4)] for _ in range(3)]
+    mixed = pipe(clips, PROMPT, source_prompt=shown, generator=seeds[0], **options).frames
+    rule = EachVideo([DensityGuidance(w) for w in (2.0, 2.0, 0.5, 0.5)])
+    options["guidance_scale"] = None
+    named = pipe(
+        clips, PROMPT, source_prompt=shown, generator=seeds[1], guidance=rule, **options
+    ).frames
+    assert torch.equal(mixed, named)
+    same = told(clips, PROMPT, source_prompt=shown, generator=seeds[2], **options).frames
+    assert not torch.equal(mixed[2:], same[2:])
+    alone = latents_of(pipe, source_prompt="", guidance_scale=2.0)
+    assert torch.equal(alone, latents_of(told, source_prompt="", guidance_scale=0.5))
+    masked = latents_of(pipe, mask=SQUARE, guidance_scale=2.0)
+    assert torch.equal(masked, latents_of(told, mask=SQUARE, guidance_scale=2.0))
 
 
 def test_every_chunk_is_told_what_its_own_part_shows(

@@ -130,9 +130,11 @@ def test_a_model_is_not_asked_for_what_edits_begin_with(config):
 
 
 def test_an_edits_own_settings_are_the_pipelines(config):
-    settings = load_config(FlowSettings, config, ["edit_fidelity=0.9", "edit_guidance_scale=1"])
+    own = ["edit_fidelity=0.9", "edit_guidance_scale=1", "untold_guidance=0.5"]
+    settings = load_config(FlowSettings, config, own)
     defaults = FlowRecipe(settings).pipeline().defaults
     assert defaults.of_edits(masked=False) == (1.0, 0.9)
+    assert defaults.untold_guidance == 0.5
 
 
 def test_a_focus_moves_weight_to_where_the_source_stands_out(config):
