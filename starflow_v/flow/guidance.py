@@ -8,6 +8,8 @@ The unconditional branch reads the null text. A model that is told nothing has n
 can be guided away from a worse version of itself: with a `temperature` the logits of attention in
 that branch are divided by it (TARFlow, arXiv 2412.06329). Above 1 attention is spread more evenly
 over what is known, so the branch heeds it less.
+
+`EachVideo` is a rule for each video of a batch, where some are to be guided less than others.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class StarFlowVBasePipeline(NoiseMixin, DiffusionPipeline, StarFlowVLoraLoaderMi
         width: pixels.
         guidance_scale: the paper's w; 0 is the conditional model itself.
         edit_guidance_scale: the same of edits by an instruction, without a mask; `None`: no other.
-        untold_guidance: the share of it that those have that are told nothing of their clip.
+        untold_guidance: the share of it that edits have that are told nothing of their clip.
         edit_fidelity: how much of its noise the target of an edit has from its source.
         text_length: tokens of text.
         conditions: which of `CONDITIONS` the captions tell, as they did in training; `None`: none

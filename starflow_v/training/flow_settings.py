@@ -177,7 +177,7 @@ class FlowSettings(LatentSettings):
     edit_guidance_scale: float | None = None
     """As guidance_scale, of edits by an instruction without a mask; None: the same."""
     untold_guidance: float = 1.0
-    """The share of it that those have that are told nothing of their clip."""
+    """The share of their guidance that edits have that are told nothing of their clip."""
     edit_fidelity: float = 0.0
     """Default of the exported pipeline: how much of its noise an edit has from its source."""
     latent_norm: float = 0.0
