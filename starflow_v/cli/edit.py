@@ -15,6 +15,7 @@ def edit(
     prompt: opt.Instruction = None,
     mask: opt.Mask = None,
     fidelity: opt.Fidelity = None,
+    candidates: opt.Candidates = None,
     source_prompt: opt.SourcePrompt = None,
     strength: opt.Strength = None,
     compare: opt.Compare = False,
@@ -35,6 +36,11 @@ def edit(
             "both --fidelity and --strength are given, of which one is of editing by instruction "
             "and one of editing by inversion; expected one of them"
         )
+    if candidates is not None and mask is None:
+        raise ValueError(
+            f"--candidates {candidates} is given and no --mask, around which a draw is judged; add "
+            "one, or leave it out"
+        )
     if options.temperature not in (None, 1) and strength is not None:
         raise ValueError(
             f"both --temperature {options.temperature:g} and --strength are given, but by "
@@ -45,5 +51,10 @@ def edit(
             "an edited clip has one prompt from its first frame to its last: no --then"
         )
     files = {"video": video, "mask": mask}
-    wishes = {"fidelity": fidelity, "source_prompt": source_prompt, "strength": strength}
+    wishes = {
+        "fidelity": fidelity,
+        "candidates": candidates,
+        "source_prompt": source_prompt,
+        "strength": strength,
+    }
     make(Edit, files, prompt, options, compare=compare, more=wishes)

@@ -31,6 +31,7 @@ class Source(Known):
         untold: the share of guidance that clips have of which nothing is told.
         length: S, latent frames of a chunk.
         overlap: c, how many of them are known.
+        candidates: through a mask, how often each latent frame is drawn.
     """
 
     clips: Sequence[Frames]
@@ -40,6 +41,7 @@ class Source(Known):
     untold: float
     length: int
     overlap: int
+    candidates: int
 
 
 def faithful_noise(
@@ -75,6 +77,11 @@ def check_ways(strength: object, fidelity: object, mask: Mask | None, temperatur
     _check_share("strength", strength, "the clip itself", "nothing of it")
     _check_share("fidelity", fidelity, "any target", "one near to the clip")
     if strength is None:
+        if mask is not None and fidelity:
+            raise ValueError(
+                f"a mask and a fidelity of {fidelity} were given: what a mask hides has no noise "
+                "of its own, so leave one of them out"
+            )
         return
     if fidelity is not None:
         raise ValueError(
@@ -90,6 +97,23 @@ def check_ways(strength: object, fidelity: object, mask: Mask | None, temperatur
         raise ValueError(
             f"a strength and a temperature of {temperature:g} were given: by inversion the noise "
             "is the clip's own, so leave one of them out"
+        )
+
+
+def check_candidates(candidates: object, mask: Mask | None) -> None:
+    """Refuse what is no number of draws, and more than one draw without a mask.
+
+    Raises:
+        ValueError: says which.
+    """
+    if candidates is None:
+        return
+    if isinstance(candidates, bool) or not isinstance(candidates, int) or candidates < 1:
+        raise ValueError(f"candidates={candidates!r}: give a whole number from 1 on, or None")
+    if mask is None:
+        raise ValueError(
+            f"candidates={candidates} and no mask were given: draws are chosen from where a mask "
+            "hides a part of the clip, so give a mask, or leave them out"
         )
 
 

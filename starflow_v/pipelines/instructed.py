@@ -18,7 +18,7 @@ from starflow_v.pipelines.chunks import Chunk, ChunkedRun, cut
 from starflow_v.pipelines.describing import DescribingPipeline
 from starflow_v.pipelines.editing import Source, faithful_noise
 from starflow_v.pipelines.generation import GeneratingPipeline
-from starflow_v.pipelines.known import Known, put_back
+from starflow_v.pipelines.known import Known
 from starflow_v.pipelines.request import Plan
 from starflow_v.pipelines.run import Run
 
@@ -27,7 +27,7 @@ class InstructedPipeline(DescribingPipeline, GeneratingPipeline):
     """From a plan and a source to the run of an instructed edit."""
 
     def _edit(self, plan: Plan, source: Source) -> ChunkedRun:
-        """By the instruction, chunk by chunk."""
+        """By the instruction, chunk by chunk, without a mask."""
         told = self._told_plan(plan, source, start=0)
         texts = self._texts(told, plan.task)
         assert texts.text is not None
@@ -60,10 +60,9 @@ class InstructedPipeline(DescribingPipeline, GeneratingPipeline):
                 read = self._texts(now, plan.task)
             return self._run(replace(now, latent_frames=chunk.made), part, read, iter(here))
 
-        def carry(chunk: Chunk, clean: Tensor, following: Chunk) -> Tensor:
-            factor = self.codec.temporal_factor
-            pixels = put_back(source.kept, self.codec.decode(clean), first=factor * chunk.start)
-            return self.codec.encode(pixels[:, -1 - factor * (following.known - 1) :])
+        def carry(_: Chunk, clean: Tensor, following: Chunk) -> Tensor:
+            frames = 1 + self.codec.temporal_factor * (following.known - 1)
+            return self.codec.encode(self.codec.decode(clean)[:, -frames:])
 
         return ChunkedRun(
             chunks=chunks,
@@ -73,7 +72,7 @@ class InstructedPipeline(DescribingPipeline, GeneratingPipeline):
             null_text=texts.null_text,
             shown=source.for_videos(videos).shown,
             hidden=source.hidden,
-            kept=source.kept,
+            kept=None,
         )
 
     def _told_plan(self, plan: Plan, source: Source, *, start: int) -> Plan:

@@ -12,6 +12,8 @@ last 1 + 4(c - 1) pixel frames that were made are encoded, which gives an image-
 Latent frames that were merely carried over would have another kind at that place. The new frames
 stand on the same grid of four, and the decoder takes them as the going on of those before.
 
+Through a mask it goes latent frame by latent frame, see `pipelines.filling`.
+
 The target's noise may be the source's own in part, its *fidelity*, see `pipelines.forgetting`: so
 what the instruction does not name stays nearer to what it was.
 
@@ -33,10 +35,15 @@ from starflow_v.flow.encoding import noise_of
 from starflow_v.flow.guidance import Guidance
 from starflow_v.flow.solver import Solver
 from starflow_v.flow.window import Window
-from starflow_v.pipelines.editing import Source, check_source_prompt, check_ways
+from starflow_v.pipelines.editing import (
+    Source,
+    check_candidates,
+    check_source_prompt,
+    check_ways,
+)
+from starflow_v.pipelines.filling import CANDIDATES, FillingPipeline
 from starflow_v.pipelines.forgetting import CorrectedStage, mix, remembered
 from starflow_v.pipelines.generation import AnyCallback
-from starflow_v.pipelines.instructed import InstructedPipeline
 from starflow_v.pipelines.known import Kept, Known
 from starflow_v.pipelines.masks import Mask, read_mask
 from starflow_v.pipelines.media import Clips, clip_size, list_clips, read_clips
@@ -50,7 +57,7 @@ OVERLAP = 2
 """Target latents that a chunk knows from the one before: two tell where things move."""
 
 
-class StarFlowVVideoToVideoPipeline(InstructedPipeline):
+class StarFlowVVideoToVideoPipeline(FillingPipeline):
     """Clips that are edited.
 
     Its parts and settings are those of `StarFlowVPipeline`: `from_pretrained` reads the same
@@ -72,6 +79,7 @@ class StarFlowVVideoToVideoPipeline(InstructedPipeline):
         fidelity: float | None = None,
         source_prompt: str | Sequence[str] | None = None,
         mask: Mask | None = None,
+        candidates: int | None = None,
         num_videos_per_prompt: int = 1,
         generator: Generator | Sequence[Generator] | None = None,
         latents: Tensor | None = None,
@@ -111,15 +119,19 @@ class StarFlowVVideoToVideoPipeline(InstructedPipeline):
             mask: white where something is to be made, black where the clip stays as it is, to the
                 pixel (of "latent", which has none, as the model made it). A picture, or a clip as
                 long as the video; of the size of the video as it is given. One for all clips.
+            candidates: through a mask, how often each latent frame is drawn, see
+                `pipelines.filling`: of more draws the best goes better with what is known, and each
+                takes its time; `None`: 4.
             latents: the noise, (B, c, N, h, w), as it is used: by instruction, for each chunk that
                 of the source, of the known target frames, then z, and with a fidelity what is added
-                to the source in the target's place; by inversion, what is added to the clip's T
-                frames, then T fresh ones.
+                to the source in the target's place; through a mask, for each latent frame that of
+                the source, of the target frames before it, then z of each candidate; by inversion,
+                what is added to the clip's T frames, then T fresh ones.
             window: by instruction, it holds a source and as much of the target, 2S latent frames,
                 and its overlap is c; `None`: as trained. By inversion: as in `StarFlowVPipeline`.
         """
         plan, source = self._begin(
-            Request.of(locals()), video, strength, fidelity, mask, source_prompt
+            Request.of(locals()), video, strength, fidelity, mask, candidates, source_prompt
         )
         return self._call(
             plan,
@@ -144,6 +156,7 @@ class StarFlowVVideoToVideoPipeline(InstructedPipeline):
         fidelity: float | None = None,
         source_prompt: str | Sequence[str] | None = None,
         mask: Mask | None = None,
+        candidates: int | None = None,
         num_videos_per_prompt: int = 1,
         generator: Generator | Sequence[Generator] | None = None,
         latents: Tensor | None = None,
@@ -163,7 +176,7 @@ class StarFlowVVideoToVideoPipeline(InstructedPipeline):
         The arguments and the frames are those of a call.
         """
         plan, source = self._begin(
-            Request.of(locals()), video, strength, fidelity, mask, source_prompt
+            Request.of(locals()), video, strength, fidelity, mask, candidates, source_prompt
         )
         return self._stream(plan, source)
 
@@ -174,11 +187,13 @@ class StarFlowVVideoToVideoPipeline(InstructedPipeline):
         strength: float | None,
         fidelity: float | None,
         mask: Mask | None,
+        candidates: int | None = None,
         source_prompt: str | Sequence[str] | None = None,
     ) -> tuple[Plan, Source]:
         """Read the clips and the mask, and settle the size by the first clip."""
         request.refuse_retold("an edited clip")
         check_ways(strength, fidelity, mask, request.temperature)
+        check_candidates(candidates, mask)
         if strength is None:
             self._need_task("v2v", "edit by an instruction; strength= edits by inversion")
             weight, faithful = self.defaults.of_edits(masked=mask is not None)
@@ -226,9 +241,10 @@ class StarFlowVVideoToVideoPipeline(InstructedPipeline):
             strength=strength,
             fidelity=fidelity or 0.0,
             told=self._told_of_sources(source_prompt, request, mask),
-            untold=1.0 if mask is not None else self.defaults.untold_guidance,
+            untold=self.defaults.untold_guidance,
             length=length,
             overlap=overlap,
+            candidates=given(candidates, CANDIDATES),
         )
         return replace(plan, task="v2v", window=None) if strength is None else plan, source
 
@@ -248,7 +264,7 @@ class StarFlowVVideoToVideoPipeline(InstructedPipeline):
     def _begin_run(self, plan: Plan, known: Known | None) -> AnyRun:
         assert isinstance(known, Source), "what _begin returns"
         if known.strength is None:
-            return self._edit(plan, known)
+            return self._begin_edit(plan, known)
         return self._invert(plan, known, known.strength)
 
     def _invert(self, plan: Plan, source: Source, strength: float) -> Run:

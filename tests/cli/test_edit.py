@@ -144,6 +144,23 @@ def test_fidelity_is_recorded_and_made_again(model: Path, clip: Path, tmp_path: 
     assert again.read_bytes() == made[0.9].read_bytes()
 
 
+def test_candidates_are_recorded_and_made_again(
+    model: Path, clip: Path, mask: Path, tmp_path: Path
+) -> None:
+    made = {}
+    for count in (None, 1):
+        video = made[count] = tmp_path / f"{count}.webp"
+        more = [] if count is None else ["--candidates", count]
+        more += ["--model", model, "--mask", mask, "--frames", 5]
+        assert edit(clip, "a red circle", "-o", video, *more).exit_code == 0
+        record = json.loads(video.with_suffix(".json").read_text("utf-8"))
+        assert record["candidates"] == (count or 4)
+    assert made[None].read_bytes() != made[1].read_bytes()
+    again = tmp_path / "again.webp"
+    assert edit("--from", made[1].with_suffix(".json"), "-o", again).exit_code == 0
+    assert again.read_bytes() == made[1].read_bytes()
+
+
 def test_inversion_needs_no_training(pipeline: Path, clip: Path, tmp_path: Path) -> None:
     more = ["--model", pipeline, "--frames", 5]
     result = edit(clip, "red", "-o", tmp_path / "out.mp4", *more)
@@ -168,6 +185,7 @@ def test_inversion_needs_no_training(pipeline: Path, clip: Path, tmp_path: Path)
         ("{clip}", ["--fidelity", 1.5], "--fidelity"),
         ("{clip}", ["--fidelity", 0.5, "--strength", 0.5], "--fidelity and --strength"),
         ("{clip}", ["--temperature", 0.5, "--strength", 0.5], "--temperature 0.5 and --strength"),
+        ("{clip}", ["--candidates", 2], "--candidates 2 is given and no --mask"),
         ("{clip}", ["--then", "5: blue"], "one prompt from its first frame to its last"),
         ("{clip}", ["--strength", "nan"], "strength"),
         ("{clip}", ["--strength", 0.5, "--mask", "{folder}/small.png"], "--mask and --strength"),

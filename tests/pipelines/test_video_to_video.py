@@ -238,10 +238,13 @@ def test_outside_a_mask_the_pixels_are_those_of_the_clip(edit: Pipe) -> None:
 
 
 def test_a_mask_hides_the_source_as_in_training(edit: Pipe) -> None:
+    """The first frame of an only draw is that of an edit of the hidden clip, but for the frame
+    after it, which the denoiser would see there."""
     hidden = hide(CLIP, SQUARE)
-    masked, plain = (latents_of(edit, clip) for clip in (hidden, CLIP))
-    assert_close(latents_of(edit, mask=SQUARE), masked, atol=1e-5, rtol=0)
-    assert not torch.allclose(masked, plain, atol=1e-3)
+    masked, plain = (latents_of(edit, clip)[:, :1] for clip in (hidden, CLIP))
+    filled = latents_of(edit, mask=SQUARE, candidates=1)[:, :1]
+    assert_close(filled, masked, atol=5e-3, rtol=0)
+    assert not torch.allclose(masked, plain, atol=1e-2)
 
 
 def test_a_mask_may_move(edit: Pipe) -> None:

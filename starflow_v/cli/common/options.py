@@ -72,6 +72,14 @@ Fidelity = Annotated[
         "makes any video of the instruction; default: as the model has it, 0 with --mask.",
     ),
 ]
+Candidates = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="With --mask: draw each latent frame so often, and go on with the draw that goes best "
+        "with what is seen around the mask; default: 4. Each draw takes its time.",
+    ),
+]
 SourcePrompt = Annotated[
     str | None,
     typer.Option(

@@ -39,6 +39,7 @@ class Wishes:
     dtype: str | None = None
     kv_dtype: str | None = None
     fidelity: float | None = None
+    candidates: int | None = None
     source_prompt: str | None = None
     strength: float | None = None
     threads: int | None = None
@@ -86,6 +87,8 @@ class Settings:
     """How keys and values are kept; None: as computed."""
     fidelity: float | None = None
     """How much of its noise an edit by an instruction has from its clip; None: there is none."""
+    candidates: int | None = None
+    """How often each latent frame is drawn through a mask; None: there is none."""
     source_prompt: str | None = None
     """What an edit by an instruction is told that its clip shows; None: what the model finds."""
     strength: float | None = None
@@ -103,6 +106,8 @@ class Settings:
 def settle(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> Settings:
     """The wishes, with the defaults of the task, of the model in `pipe` and of this machine."""
     import torch
+
+    from starflow_v.pipelines.filling import CANDIDATES
 
     height, width = _size(wishes, pipe, task)
     defaults = pipe.defaults
@@ -130,6 +135,7 @@ def settle(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> Settings:
         threads=torch.get_num_threads(),
         kv_dtype=wishes.kv_dtype,
         fidelity=fidelity,
+        candidates=_or(wishes.candidates, CANDIDATES) if task.masked else wishes.candidates,
         source_prompt=wishes.source_prompt,
         strength=wishes.strength,
         attention_temperature=wishes.attention_temperature,

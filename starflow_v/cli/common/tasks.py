@@ -229,6 +229,7 @@ class Edit(Task):
                 self.video,
                 mask=self.mask,
                 fidelity=settings.fidelity,
+                candidates=settings.candidates,
                 source_prompt=settings.source_prompt,
                 strength=settings.strength,
             ),
