@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=list(EDITS), choices=list(EDITS))
     parser.add_argument("--guidance", type=float, help="default: the model's")
     parser.add_argument("--fidelity", type=float, help="of edits; default: the model's")
+    parser.add_argument("--candidates", type=int, help="draws through a mask; default: 4")
     parser.add_argument("--temperature", type=float, default=1.0, help="of the noise")
     parser.add_argument("--untold", action="store_true", help="tell edits nothing of their source")
     parser.add_argument("--frames", type=int, help="of clips to edit; default: the model's")
@@ -108,6 +109,7 @@ def main() -> None:
             "draws": options.draws,
             "guidance": options.guidance,
             "fidelity": options.fidelity,
+            "candidates": options.candidates,
             "temperature": options.temperature,
             "untold": options.untold,
             "frames": options.frames,
@@ -196,7 +198,8 @@ def edit(
             mask=region and region.mask(height=settings.height, width=settings.width),
             generator=seeded(first, len(some)),
             guidance_scale=options.guidance,
-            fidelity=options.fidelity,
+            fidelity=None if masked else options.fidelity,
+            candidates=options.candidates if masked else None,
             source_prompt="" if options.untold else None,
             temperature=options.temperature,
         ).frames

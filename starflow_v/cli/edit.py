@@ -36,6 +36,11 @@ def edit(
             "both --fidelity and --strength are given, of which one is of editing by instruction "
             "and one of editing by inversion; expected one of them"
         )
+    if fidelity and mask is not None:
+        raise ValueError(
+            f"both --fidelity {fidelity:g} and --mask are given, but what a mask hides has no "
+            "noise of its own; expected one of them"
+        )
     if candidates is not None and mask is None:
         raise ValueError(
             f"--candidates {candidates} is given and no --mask, around which a draw is judged; add "

@@ -64,8 +64,8 @@ class ChunkedRun:
     shown: Tensor
     hidden: int
     kept: Kept | None
-    runs: list[Run] = field(default_factory=list, init=False)
-    """Those that have begun."""
+    _costs: dict[int, tuple[Cost, Cost]] = field(default_factory=dict, init=False)
+    """Chunk -> what its run has taken, so that the run itself need not be kept."""
 
     @property
     def frames(self) -> int:
@@ -75,7 +75,7 @@ class ChunkedRun:
     @property
     def costs(self) -> tuple[Cost, Cost]:
         """What solving the deep and the shallow blocks has taken so far."""
-        deep, shallow = zip(*(run.costs for run in self.runs), strict=True)
+        deep, shallow = zip(*self._costs.values(), strict=True)
         return sum(deep, Cost()), sum(shallow, Cost())
 
     def as_stream(self, stages: Stages) -> Frames:
@@ -88,14 +88,15 @@ class ChunkedRun:
 
     def _go(self, make: Callable[[Run], Frames]) -> Frames:
         known = self.shown
-        for chunk, following in zip(self.chunks, (*self.chunks[1:], None), strict=True):
+        pairs = zip(self.chunks, (*self.chunks[1:], None), strict=True)
+        for number, (chunk, following) in enumerate(pairs):
             run = self.begin(chunk, known)
-            self.runs.append(run)
             made: list[Tensor] = []
             frames = make(run)
             try:
                 for frame in frames:
                     made.append(frame)
+                    self._costs[number] = run.costs
                     yield frame
             finally:
                 close(frames)

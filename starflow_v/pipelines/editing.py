@@ -101,7 +101,7 @@ def check_ways(strength: object, fidelity: object, mask: Mask | None, temperatur
 
 
 def check_candidates(candidates: object, mask: Mask | None) -> None:
-    """Refuse what is no number of draws, and more than one draw without a mask.
+    """Refuse what is no number of draws, and any without a mask.
 
     Raises:
         ValueError: says which.

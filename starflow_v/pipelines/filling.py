@@ -1,20 +1,21 @@
 """Filling what a mask hides: each latent frame is drawn several times, and the best draw goes on.
 
-A flow draws whole frames, also what is known of them, and a draw of the hole that does not go with
-the rest (half a star, and another thing where its other half should be) agrees badly with what is
-known beside the hole. So of `candidates` draws of a latent frame that one is kept which agrees
-best; what is known is put back into its pixels, and encoded again they are what the next frame goes
-on from. This is a particle filter (Gordon et al. 1993) of one survivor, with the known pixels for
-its observation: the model is the one that draws whole videos, and nothing is trained for it.
+A flow draws whole frames, the known part too. So a draw can be judged: one whose hole does not fit
+(half a star, continued as a disc) mostly gets the known pixels beside the hole wrong as well. Of
+`candidates` draws of a latent frame the one goes on that gets them least wrong; the known pixels
+are put back, all is encoded again, and the next frame is drawn after it. This is a particle filter
+(Gordon et al. 1993) of one survivor, with the known pixels for its observation: the model is the
+one that draws whole videos, and nothing is trained for it.
 
-Each latent frame is a run of its own, that of a chunk of one frame, see `chunks`.
+Each latent frame is a run of its own, as a chunk of one new frame, see `chunks`; so the denoiser
+cleans it without a look at the one after it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 
 import torch
@@ -54,11 +55,15 @@ class FillingPipeline(InstructedPipeline):
         chunks = _one_by_one(cut(plan.latent_frames, length=source.length, overlap=source.overlap))
         places = sum(source.length + chunk.known + draws for chunk in chunks)
         noise = self._noise(plan, places, videos=videos)
-        filling = Filling(codec=self.codec, kept=kept, candidates=draws)
+        filling = Filling(codec=self.codec, kept=kept, candidates=draws, length=source.length)
         several, told = _of_one_frame(plan, draws), _repeated(texts, draws)
 
+        @lru_cache(maxsize=1)
+        def whole(start: int) -> Tensor:
+            return self._encode_part(source, start, videos)
+
         def begin(chunk: Chunk, known: Tensor) -> Run:
-            prefix = torch.cat((self._encode_part(source, chunk.start, videos), known), dim=1)
+            prefix = torch.cat((whole(chunk.start), known), dim=1)
             before = [z.repeat_interleave(draws, 0) for z in islice(noise, prefix.shape[1])]
             fresh = torch.stack(list(islice(noise, draws)), dim=1).flatten(0, 1)
             part = Known(prefix=prefix, shown=prefix[:, :0]).for_videos(videos * draws)
@@ -80,18 +85,24 @@ class FillingPipeline(InstructedPipeline):
 
 @dataclass(kw_only=True)
 class Filling:
-    """What has been made so far, in pixels, and which draw of the next latent frame goes on.
+    """The last pixels that were made, and which draw of the next latent frame goes on.
+
+    These pixels are decoded after encoded ones; those of the video itself follow each other's
+    latents, so in the hole they differ by what the codec loses.
 
     Args:
         codec: between pixels and latents.
         kept: what is known.
         candidates: draws of each latent frame.
+        length: latent frames of a chunk: no more are remembered.
     """
 
     codec: Codec
     kept: Kept
     candidates: int
+    length: int
     _pixels: Tensor | None = field(default=None, init=False)
+    _done: int = field(default=0, init=False)
 
     def choose(self, chunk: Chunk, known: Tensor, drawn: Tensor) -> Tensor:
         """The draw that agrees best with the known pixels beside the hole.
@@ -104,30 +115,38 @@ class Filling:
         Returns:
             (B, 1, c, h, w).
         """
-        before = known.repeat_interleave(self.candidates, dim=0)
-        frames = self.codec.decode(torch.cat((before, drawn), dim=1))
-        done = 0 if self._pixels is None else self._pixels.shape[1]
-        new = frames[:, done - self.codec.temporal_factor * chunk.start :]
-        whole = put_back(self.kept, new, first=done)
-        wrong = self._disagreement(new, whole, first=done).unflatten(0, (-1, self.candidates))
-        rows = self.candidates * torch.arange(len(wrong), device=wrong.device) + wrong.argmin(1)
-        shown = whole[rows]
-        self._pixels = shown if self._pixels is None else torch.cat((self._pixels, shown), dim=1)
-        return drawn[rows]
+        behind = self._done - self.codec.temporal_factor * chunk.start
+        draws = drawn.unflatten(0, (-1, self.candidates)).unbind(1)
+        new = [self.codec.decode(torch.cat((known, it), dim=1))[:, behind:] for it in draws]
+        whole = torch.stack([put_back(self.kept, it, first=self._done) for it in new], dim=1)
+        wrong = self._disagreement(torch.stack(new, dim=1), whole)
+        videos, best = torch.arange(len(wrong), device=wrong.device), wrong.argmin(1)
+        self._keep(whole[videos, best])
+        return torch.stack(draws, dim=1)[videos, best]
 
     def remembered(self, chunk: Chunk) -> Tensor:
-        """Clean latents of the known frames of a chunk: what has been shown, encoded."""
+        """Clean latents of the known frames of a chunk: what is shown of them, encoded."""
         assert self._pixels is not None, "a chunk before it was chosen"
-        frames = 1 + self.codec.temporal_factor * (chunk.known - 1)
-        return self.codec.encode(self._pixels[:, -frames:])
+        return self.codec.encode(self._pixels[:, -self._frames(chunk.known) :])
 
-    def _disagreement(self, drawn: Tensor, whole: Tensor, *, first: int) -> Tensor:
-        """(B·N,): squared differences of frames (B·N, f, 3, H, W) from what is known, near the
-        hole: at most half a latent's width from it."""
-        made = torch.from_numpy(self.kept.made[first : first + drawn.shape[1]]).to(drawn.device)
+    def _keep(self, shown: Tensor) -> None:
+        """Pixel frames are done: no more is kept of them than a chunk can know."""
+        self._done += shown.shape[1]
+        before = shown[:, :0] if self._pixels is None else self._pixels
+        self._pixels = torch.cat((before, shown), dim=1)[:, -self._frames(self.length) :]
+
+    def _frames(self, latent_frames: int) -> int:
+        """Pixel frames of a clip."""
+        return 1 + self.codec.temporal_factor * (latent_frames - 1)
+
+    def _disagreement(self, drawn: Tensor, whole: Tensor) -> Tensor:
+        """(B, N): squared differences of frames (B, N, f, 3, H, W) from what is known, at most half
+        a latent's width from the hole; in it they are 0, since it is whole as it was drawn."""
+        made = self.kept.made[self._done : self._done + drawn.shape[2]]
+        hole = torch.from_numpy(made).to(drawn.device, torch.float32)
         reach = max(1, self.codec.spatial_factor // 2)
-        near = F.max_pool2d(made.float(), 2 * reach + 1, stride=1, padding=reach)
-        return ((drawn - whole).square() * near[:, None]).sum((1, 2, 3, 4))
+        near = F.max_pool2d(hole, 2 * reach + 1, stride=1, padding=reach)
+        return ((drawn - whole).square() * near[:, None]).sum((2, 3, 4, 5))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,8 +185,8 @@ def _of_one_frame(plan: Plan, draws: int) -> Plan:
 
 def _repeated(texts: Texts, draws: int) -> Texts:
     """What each draw of each video is told."""
-    text, null = (
-        None if it is None else it.repeat_interleave(draws, dim=0)
-        for it in (texts.text, texts.null_text)
-    )
-    return Texts(text, null)
+    text, null = texts.text, texts.null_text
+    assert text is not None
+    if null is not None:
+        null = null.expand_as(text).repeat_interleave(draws, dim=0)
+    return Texts(text.repeat_interleave(draws, dim=0), null)

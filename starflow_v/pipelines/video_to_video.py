@@ -12,7 +12,7 @@ last 1 + 4(c - 1) pixel frames that were made are encoded, which gives an image-
 Latent frames that were merely carried over would have another kind at that place. The new frames
 stand on the same grid of four, and the decoder takes them as the going on of those before.
 
-Through a mask it goes latent frame by latent frame, see `pipelines.filling`.
+What a mask hides is made one latent frame at a time, see `pipelines.filling`.
 
 The target's noise may be the source's own in part, its *fidelity*, see `pipelines.forgetting`: so
 what the instruction does not name stays nearer to what it was.
@@ -112,7 +112,7 @@ class StarFlowVVideoToVideoPipeline(FillingPipeline):
                 instead, without a prefix: 0 gives the clip back as the codec has it, 1 forgets it.
             fidelity: by instruction, how much of its noise the target has from the clip, from 0
                 (any target of the instruction) to 1 (one that is near to the clip); `None`: as the
-                model's settings have it, and 0 with a mask, whose hole has no noise of its own.
+                model's settings have it. A mask takes none: its hole has no noise of its own.
             source_prompt: by instruction, what the clip shows, one for all clips or one each, of a
                 model that was trained to be told; `None`: what `describe` says where it is sure,
                 and nothing with a mask, which hides a part of it; "": nothing.
@@ -131,7 +131,7 @@ class StarFlowVVideoToVideoPipeline(FillingPipeline):
                 and its overlap is c; `None`: as trained. By inversion: as in `StarFlowVPipeline`.
         """
         plan, source = self._begin(
-            Request.of(locals()), video, strength, fidelity, mask, candidates, source_prompt
+            Request.of(locals()), video, strength, fidelity, mask, source_prompt, candidates
         )
         return self._call(
             plan,
@@ -176,7 +176,7 @@ class StarFlowVVideoToVideoPipeline(FillingPipeline):
         The arguments and the frames are those of a call.
         """
         plan, source = self._begin(
-            Request.of(locals()), video, strength, fidelity, mask, candidates, source_prompt
+            Request.of(locals()), video, strength, fidelity, mask, source_prompt, candidates
         )
         return self._stream(plan, source)
 
@@ -187,8 +187,8 @@ class StarFlowVVideoToVideoPipeline(FillingPipeline):
         strength: float | None,
         fidelity: float | None,
         mask: Mask | None,
-        candidates: int | None = None,
         source_prompt: str | Sequence[str] | None = None,
+        candidates: int | None = None,
     ) -> tuple[Plan, Source]:
         """Read the clips and the mask, and settle the size by the first clip."""
         request.refuse_retold("an edited clip")

@@ -10,6 +10,9 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from starflow_v import StarFlowVVideoToVideoPipeline
+from starflow_v.cli.common import memory
+from starflow_v.cli.common.model_folder import read_model_folder
+from starflow_v.cli.common.settings import Wishes
 from starflow_v.cli.main import app
 from starflow_v.data.video_io import probe_video, read_video
 from tests.cli.commands import files_in, frames_of
@@ -161,6 +164,20 @@ def test_candidates_are_recorded_and_made_again(
     assert again.read_bytes() == made[1].read_bytes()
 
 
+def test_candidates_take_memory_and_fewer_are_offered(
+    model: Path, clip: Path, mask: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "LARGE", 0)
+    folder, cpu = read_model_folder(model), torch.device("cpu")
+    one, four = (memory.memory_need(folder, Wishes(), cpu, batch=it).device for it in (1, 4))
+    monkeypatch.setattr("starflow_v.planner.free_memory", lambda _: (one + four) / 2)
+    more = ["--model", model, "--mask", mask]
+    refused = edit(clip, "a red circle", "-o", tmp_path / "a.webp", *more)
+    assert refused.exit_code == 2 and "--candidates 1" in " ".join(refused.output.split())
+    more += ["--frames", 5, "--candidates", 1]
+    assert edit(clip, "a red circle", "-o", tmp_path / "a.webp", *more).exit_code == 0
+
+
 def test_inversion_needs_no_training(pipeline: Path, clip: Path, tmp_path: Path) -> None:
     more = ["--model", pipeline, "--frames", 5]
     result = edit(clip, "red", "-o", tmp_path / "out.mp4", *more)
@@ -185,6 +202,11 @@ def test_inversion_needs_no_training(pipeline: Path, clip: Path, tmp_path: Path)
         ("{clip}", ["--fidelity", 1.5], "--fidelity"),
         ("{clip}", ["--fidelity", 0.5, "--strength", 0.5], "--fidelity and --strength"),
         ("{clip}", ["--temperature", 0.5, "--strength", 0.5], "--temperature 0.5 and --strength"),
+        (
+            "{clip}",
+            ["--fidelity", 0.5, "--mask", "{folder}/small.png"],
+            "--fidelity 0.5 and --mask",
+        ),
         ("{clip}", ["--candidates", 2], "--candidates 2 is given and no --mask"),
         ("{clip}", ["--then", "5: blue"], "one prompt from its first frame to its last"),
         ("{clip}", ["--strength", "nan"], "strength"),

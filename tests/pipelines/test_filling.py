@@ -44,7 +44,7 @@ def test_the_draw_that_agrees_with_what_is_known_goes_on(edit: Pipe) -> None:
     right, wrong = torch.randn(2, 1, 1, 4, 2, 3, generator=seeded())
     pixels = edit.codec.decode(right)[0].clamp(-1, 1).permute(0, 2, 3, 1)
     kept, none = kept_of(((pixels + 1) * 127.5).byte().numpy()), torch.zeros(2, 0, 4, 2, 3)
-    filling = Filling(codec=edit.codec, kept=kept, candidates=3)
+    filling = Filling(codec=edit.codec, kept=kept, candidates=3, length=3)
     first, second = Chunk(start=0, known=0, made=1), Chunk(start=0, known=1, made=1)
     drawn = torch.cat((wrong, right, wrong, wrong, -wrong, right))
     chosen = filling.choose(first, none, drawn)
@@ -77,6 +77,22 @@ def test_equal_draws_make_what_one_makes(edit: Pipe, guidance: EachVideo | None)
         for count, noise in ((1, once), (2, twice))
     ]  # fmt: skip
     assert_close(made[1], made[0], atol=1e-4, rtol=0)
+
+
+def test_one_null_text_serves_all_prompts(edit: Pipe) -> None:
+    """Without a mask it does; with one, each draw of each video has to have its own copy."""
+    text, null = edit.encode_prompt(["a red circle", "a blue circle"])
+    assert null is not None
+    given = {"prompt_embeds": text, "mask": SQUARE}
+    both, one = (
+        run(edit, CLIP, None, negative_prompt_embeds=it, **given) for it in (null, null[:1])
+    )
+    assert torch.equal(both, one)
+
+
+def test_several_videos_of_a_prompt_are_several(edit: Pipe) -> None:
+    made = run(edit, LONG[:10], mask=SQUARE, num_videos_per_prompt=2)
+    assert made.shape[:2] == (2, 10) and not torch.equal(made[0], made[1])
 
 
 def test_what_a_mask_hides_is_not_seen(edit: Pipe) -> None:

@@ -26,7 +26,7 @@ from starflow_v.cli.common.record import (
     read_record,
 )
 from starflow_v.cli.common.saved_latents import saved_latents
-from starflow_v.cli.common.settings import Wishes, settle
+from starflow_v.cli.common.settings import Wishes, candidates_of, settle
 from starflow_v.cli.common.shared_options import Making
 from starflow_v.cli.common.tasks import Task
 from starflow_v.processes import this_process
@@ -150,7 +150,8 @@ def make_all(
     check_wishes(wishes, batches, folder)
     largest = max(len(batch) for batch in batches)
     device = find_device(wishes.device)
-    check_memory(folder, wishes, device, batch=largest, force=options.force)
+    draws = candidates_of(wishes, task) or 1
+    check_memory(folder, wishes, device, batch=largest, draws=draws, force=options.force)
     pipe = load_pipeline(folder, wishes, task.pipeline())
     settings = settle(wishes, pipe, task)
     source = Source(

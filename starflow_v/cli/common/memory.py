@@ -46,7 +46,13 @@ def cache_method(name: CacheName | None) -> Method:
 
 
 def check_memory(
-    folder: ModelFolder, wishes: Wishes, device: torch.device, *, batch: int, force: bool = False
+    folder: ModelFolder,
+    wishes: Wishes,
+    device: torch.device,
+    *,
+    batch: int,
+    draws: int = 1,
+    force: bool = False,
 ) -> None:
     """Tells what a large model will take, and refuses what cannot fit unless forced.
 
@@ -55,6 +61,7 @@ def check_memory(
         wishes: what the user said.
         device: where it will run.
         batch: videos made side by side.
+        draws: how often each of them is drawn.
         force: only warn.
     """
     if "flow" not in folder or folder["flow"].kind != "StarFlowModel":
@@ -65,7 +72,7 @@ def check_memory(
     from starflow_v.planner import free_memory
 
     free = free_memory(device)
-    need = memory_need(folder, wishes, device, batch=batch)
+    need = memory_need(folder, wishes, device, batch=batch * draws)
     typer.echo(
         f"estimate: {need.device / GB:.1f} GB of memory (weights {need.weights / GB:.1f}, keys and "
         f"values {need.caches / GB:.1f}, activations {need.passing / GB:.1f}); {free / GB:.1f} GB "
@@ -76,7 +83,7 @@ def check_memory(
         return
     ways = [
         f"{option} ({smaller / GB:.1f} GB)"
-        for option, smaller in _smaller(folder, wishes, device, batch)
+        for option, smaller in _smaller(folder, wishes, device, batch, draws)
         if smaller <= free
     ]
     advice = f"this would do: {'; or '.join(ways)}" if ways else "no option of this command will do"
@@ -110,7 +117,7 @@ def memory_need(folder: ModelFolder, wishes: Wishes, device: torch.device, *, ba
 
 
 def _smaller(
-    folder: ModelFolder, wishes: Wishes, device: torch.device, batch: int
+    folder: ModelFolder, wishes: Wishes, device: torch.device, batch: int, draws: int
 ) -> Iterator[tuple[str, float]]:
     """Options that take less memory, and how much is left of it."""
     wide = device.type == "cpu" and wishes.dtype in (None, "float32")
@@ -122,9 +129,11 @@ def _smaller(
         both = replace(wishes, dtype="bfloat16", kv_dtype="int8")
         options.append(("--dtype bfloat16 --kv-dtype int8", both))
     for option, changed in options:
-        yield option, memory_need(folder, changed, device, batch=batch).device
+        yield option, memory_need(folder, changed, device, batch=batch * draws).device
+    if draws > 1:
+        yield "--candidates 1", memory_need(folder, wishes, device, batch=batch).device
     if batch > 1:
-        yield "--batch-size 1", memory_need(folder, wishes, device, batch=1).device
+        yield "--batch-size 1", memory_need(folder, wishes, device, batch=draws).device
 
 
 def _scheme_of(wishes: Wishes) -> Scheme:

@@ -69,7 +69,7 @@ Fidelity = Annotated[
         min=0,
         max=1,
         help="By instruction: so much of the noise is the clip's own. 1 keeps near to the clip, 0 "
-        "makes any video of the instruction; default: as the model has it, 0 with --mask.",
+        "makes any video of the instruction; default: as the model has it. Not with --mask.",
     ),
 ]
 Candidates = Annotated[

@@ -107,8 +107,6 @@ def settle(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> Settings:
     """The wishes, with the defaults of the task, of the model in `pipe` and of this machine."""
     import torch
 
-    from starflow_v.pipelines.filling import CANDIDATES
-
     height, width = _size(wishes, pipe, task)
     defaults = pipe.defaults
     frame_rate = _or(wishes.frame_rate, defaults.frame_rate)
@@ -135,12 +133,19 @@ def settle(wishes: Wishes, pipe: GeneratingPipeline, task: Task) -> Settings:
         threads=torch.get_num_threads(),
         kv_dtype=wishes.kv_dtype,
         fidelity=fidelity,
-        candidates=_or(wishes.candidates, CANDIDATES) if task.masked else wishes.candidates,
+        candidates=candidates_of(wishes, task),
         source_prompt=wishes.source_prompt,
         strength=wishes.strength,
         attention_temperature=wishes.attention_temperature,
         temperature=_or(wishes.temperature, 1.0),
     )
+
+
+def candidates_of(wishes: Wishes, task: Task) -> int | None:
+    """How often each latent frame is drawn; None: there is no mask to judge it by."""
+    from starflow_v.pipelines.filling import CANDIDATES
+
+    return _or(wishes.candidates, CANDIDATES) if task.masked else None
 
 
 def make_guidance(settings: Settings) -> Guidance | None:
