@@ -44,10 +44,10 @@ def run(pipe: StarFlowVPipeline, videos: int = 1, guidance: float | None = None)
 @pytest.mark.parametrize(
     ("storage", "least"),
     [
-        (PlainStorage(torch.bfloat16), 50.0),
-        (Int8Storage(), 42.0),
+        (PlainStorage(torch.bfloat16), 54.0),
+        (Int8Storage(), 48.0),
         (OffloadedStorage(), 100.0),
-        (OffloadedStorage(inner=Int8Storage()), 42.0),
+        (OffloadedStorage(inner=Int8Storage()), 48.0),
     ],
 )
 def test_videos_of_smaller_caches_are_nearly_the_same(
@@ -56,8 +56,8 @@ def test_videos_of_smaller_caches_are_nearly_the_same(
     """PSNR in decibels against keys and values in float32, on trained weights.
 
     The median of 32 videos of four captions: videos differ by up to 30 dB, and
-    medians of single captions by 14 (8 bits, guided). Guidance, 3 here, amplifies rounding:
-    guided, even 16 bits are held to what 8 bits keep without it.
+    medians of single captions by 14 (8 bits, guided). Guidance, 3 here, amplifies rounding,
+    so guided videos are held to 42 dB.
     """
     for guidance, bound in ((0.0, least), (None, min(least, 42.0))):
         expected = run(trained, videos=32, guidance=guidance)
