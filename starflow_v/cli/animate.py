@@ -8,7 +8,7 @@ from starflow_v.cli.common.tasks import Animate
 
 
 @reports_failures
-@takes_options
+@takes_options()
 def animate(
     options: Making,
     image: opt.Image = None,

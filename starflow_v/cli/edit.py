@@ -8,7 +8,7 @@ from starflow_v.cli.common.tasks import Edit
 
 
 @reports_failures
-@takes_options
+@takes_options(frames=opt.EditedFrames, then=opt.hidden(opt.Then))
 def edit(
     options: Making,
     video: opt.Clip = None,

@@ -8,7 +8,7 @@ from starflow_v.cli.common.tasks import Extend
 
 
 @reports_failures
-@takes_options
+@takes_options(frames=opt.NewFrames)
 def extend(
     options: Making,
     video: opt.Video = None,

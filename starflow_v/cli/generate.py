@@ -8,7 +8,7 @@ from starflow_v.cli.common.tasks import Generate
 
 
 @reports_failures
-@takes_options
+@takes_options()
 def generate(options: Making, prompt: opt.Prompt = None, debug: Debug = False) -> None:
     """Make a video from PROMPT, or many from a file; a .json beside each tells how it was made.
 

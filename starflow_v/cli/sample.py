@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from starflow_v.cli.common import options as opt
 from starflow_v.cli.common import vbench as suite
 from starflow_v.cli.common.checks import check_places
 from starflow_v.cli.common.failures import Debug, reports_failures
@@ -30,6 +31,12 @@ VBench = Annotated[
         help="Prompts of VBench: its VBench_full_info.json, or a text file with one a line.",
     ),
 ]
+Folder = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="Where the clips go.")
+]
+FirstSeed = Annotated[
+    int | None, typer.Option(min=0, max=2**63 - 1, help="The first clip's seed; default: 0.")
+]
 Seeds = Annotated[
     int, typer.Option(min=1, max=999, help="Clips of each prompt (25 for temporal flickering).")
 ]
@@ -44,7 +51,13 @@ FramesFolder = Annotated[
 
 
 @reports_failures
-@takes_options
+@takes_options(
+    output=Folder,
+    seed=FirstSeed,
+    prompts=opt.hidden(opt.Prompts),
+    then=opt.hidden(opt.Then),
+    from_record=opt.hidden(opt.From),
+)
 def sample(
     options: Making,
     vbench: VBench,
@@ -55,10 +68,13 @@ def sample(
     """Make the clips that VBench judges: -o FOLDER with PROMPT-0.mp4 ... PROMPT-4.mp4.
 
     Clips that are there are kept, so a run that was stopped goes on. Records go to FOLDER-records.
-    Seeds count up from --seed (default 0). Several devices share the work as in `generate`.
+    Seeds count up from --seed. Several devices share the work as in `generate`.
     """
-    if options.output is None or options.prompts is not None or options.from_record is not None:
-        raise ValueError("expected --vbench PROMPTS and -o FOLDER, without --prompts and --from")
+    others = (options.prompts, options.then, options.from_record)
+    if options.output is None or any(option is not None for option in others):
+        raise ValueError(
+            "expected --vbench PROMPTS and -o FOLDER, without --prompts, --then and --from"
+        )
     folder = read_model_folder(options.model or embedded_model())
     prompts, first_seed = suite.read_suite(vbench), options.seed or 0
     targets = suite.plan_suite(prompts, options.output, seeds=seeds, first_seed=first_seed)

@@ -15,7 +15,7 @@ from starflow_v.cli.common.scoring import Given, plus_minus
 if TYPE_CHECKING:
     from starflow_v.pipelines.scores import Score
 
-Videos = Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Files: the clips.")]
+Videos = Annotated[list[Path], typer.Argument(metavar="VIDEO", help="Files: the clips.")]
 Prompt = Annotated[str, typer.Option(help="What the videos show.")]
 HeatMap = Annotated[
     Path | None,

@@ -21,7 +21,7 @@ class Encoding:
         height: pixels.
         width: pixels.
         frame_rate: frames per second, as the caption told.
-        prompt: what the caption told; `None`: it was given as embeddings, or there were two.
+        prompt: what the caption told; `None`: it was given as embeddings, or lies between two.
         window: when the deep block restarted; `None`: never.
     """
 
@@ -38,7 +38,8 @@ def interpolate(a: Encoding, b: Encoding, *, steps: int) -> list[Encoding]:
     """Encodings on the way from `a` to `b`, both included.
 
     The way is an arc, not a line: the middle of two independent draws of noise is no typical draw,
-    being shorter by sqrt(2). What was added goes the same way.
+    being shorter by sqrt(2). What was added goes the same way. Between two prompts there is none:
+    `decode` has to be told one.
 
     Args:
         a: the first one.
@@ -55,14 +56,16 @@ def interpolate(a: Encoding, b: Encoding, *, steps: int) -> list[Encoding]:
             "length, at one size and rate"
         )
     both = a.added is not None and b.added is not None
+    between = a.prompt if a.prompt == b.prompt else None
+    prompts = [a.prompt, *[between] * (steps - 2), b.prompt]
     return [
         replace(
             a,
             noise=slerp(a.noise, b.noise, share),
             added=slerp(a.added, b.added, share) if both else None,  # type: ignore[arg-type]
-            prompt=a.prompt if a.prompt == b.prompt else None,
+            prompt=prompt,
         )
-        for share in torch.linspace(0, 1, steps).tolist()
+        for share, prompt in zip(torch.linspace(0, 1, steps).tolist(), prompts, strict=True)
     ]
 
 

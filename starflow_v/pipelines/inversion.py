@@ -94,6 +94,11 @@ class InvertiblePipeline(ScoringPipeline):
         known = encoding if isinstance(encoding, Encoding) else self._bare(encoding)
         count, _, frames = known.noise.shape[:3]
         told = known.prompt if prompt is None and prompt_embeds is None else prompt
+        if told is None and prompt_embeds is None:
+            raise ValueError(
+                "the noise has no prompt of its own (it is bare, or was encoded by embeddings, or "
+                "lies between two prompts): say what the video shows, as in decode(noise, prompt)"
+            )
         request = plain_request(
             None if told is None else [told] * count,
             None if prompt_embeds is None else prompt_embeds.expand(count, -1, -1),

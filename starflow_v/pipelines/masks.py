@@ -9,10 +9,10 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
-from starflow_v.data.video_io import fit, read_image, read_video
+from starflow_v.data.video_io import fit, is_still, read_image, read_video
 from starflow_v.data.video_io.frames import Frame
 from starflow_v.data.video_io.safety import MediaError, PathLike
 from starflow_v.pipelines.media import Array, Picture
@@ -44,13 +44,7 @@ def read_mask(
         width: pixels.
     """
     pictures = _pictures(mask, frame_rate=frame_rate, num_frames=num_frames)
-    found = {picture.shape[:2] for picture in pictures} - {size}
-    if found:
-        rows, columns = found.pop()
-        raise ValueError(
-            f"the mask has {columns}x{rows} pixels and the clip {size[1]}x{size[0]}: give a mask "
-            "of the clip's own size"
-        )
+    _check_size(pictures, size)
     if len(pictures) not in (1, num_frames):
         raise ValueError(
             f"the mask has {len(pictures)} frames and the clip {num_frames} at {frame_rate} frames "
@@ -63,15 +57,38 @@ def read_mask(
     return np.broadcast_to(white, (num_frames, height, width)).copy()
 
 
+def check_mask(mask: PathLike, *, size: tuple[int, int]) -> None:
+    """Refuses, without the clip's frames, a file that `read_mask` would refuse.
+
+    Args:
+        mask: a file.
+        size: (height, width) of the clip as it was given.
+    """
+    if is_still(mask):
+        read_mask(mask, size=size, num_frames=1, frame_rate=1, height=size[0], width=size[1])
+    else:
+        _check_size(_pictures(mask, frame_rate=1, num_frames=1), size)
+
+
+def _check_size(pictures: list[Frame], size: tuple[int, int]) -> None:
+    found = {picture.shape[:2] for picture in pictures} - {size}
+    if found:
+        rows, columns = found.pop()
+        raise ValueError(
+            f"the mask has {columns}x{rows} pixels and the clip {size[1]}x{size[0]}: give a mask "
+            "of the clip's own size"
+        )
+
+
 def _pictures(mask: Mask, *, frame_rate: float, num_frames: int) -> list[Frame]:
     """Its pictures, one or several, uint8 (H,W,3) each."""
     if isinstance(mask, str | os.PathLike):
-        try:
+        if is_still(mask):
             return [_shown(mask)]
+        try:
+            return list(read_video(mask, fps=frame_rate, num_frames=num_frames).frames)
         except MediaError as error:
-            if not isinstance(error.__cause__, UnidentifiedImageError):
-                raise
-        return list(read_video(mask, fps=frame_rate, num_frames=num_frames).frames)
+            raise MediaError(f"the mask, which is no still picture: {error}") from error
     if isinstance(mask, Image.Image):
         return [_shown(mask)]
     if isinstance(mask, np.ndarray | Tensor):

@@ -126,7 +126,7 @@ class Workshop:
         wishes = order.wishes
         batches = plan_batches(order.prompt, None, video, seed=order.seed, batch_size=1)
         order.task.check()
-        check_wishes(wishes, batches, self.folder)
+        check_wishes(wishes, order.task, batches, self.folder)
         pipe = self.pipe_for(order.task.pipeline())
         settings = settle(wishes, pipe, order.task)
         start = order.task.start(pipe, settings)

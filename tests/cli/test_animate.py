@@ -67,6 +67,18 @@ def test_it_is_the_pipelines_video(model: Path, image: Path, tmp_path: Path) -> 
     assert np.abs(frames_of(tmp_path / "frames") / 255 - expected).max() < 0.51 / 255
 
 
+def test_the_last_image_is_compared_with_the_last_frame(
+    model: Path, image: Path, tmp_path: Path
+) -> None:
+    """The first one once stood beside all frames."""
+    last = tmp_path / "last.png"
+    Image.new("RGB", (48, 32), "white").save(last)
+    more = ["--last", last, "--frames", 5, "--compare", "--model", model]
+    assert animate(image, "red", "-o", tmp_path / "out.mp4", *more).exit_code == 0
+    given = read_video(tmp_path / "out.compare.mp4").frames[:, :, :48]
+    assert [frame.mean() > 250 for frame in given] == [False] * 4 + [True]
+
+
 def test_a_record_makes_its_video_again_bit_for_bit(
     model: Path, image: Path, tmp_path: Path
 ) -> None:

@@ -231,6 +231,59 @@ def test_bad_input_is_refused_and_leaves_nothing(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("mask", ["none.png", "text.png", "small.png", "black.png", "small.mp4"])
+def test_bad_masks_are_refused_before_the_model_is_loaded(
+    model: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: str
+) -> None:
+    monkeypatch.setattr(StarFlowVVideoToVideoPipeline, "from_pretrained", None)
+    (tmp_path / "text.png").write_text("hello")
+    Image.fromarray(np.full((8, 8), 255, np.uint8)).save(tmp_path / "small.png")
+    Image.new("L", (96, 64)).save(tmp_path / "black.png")
+    make_video(tmp_path / "small.mp4", disc_clip(20, 32, 48), fps=16)
+    result = edit(
+        clip, "red", "--mask", tmp_path / mask, "-o", tmp_path / "o.mp4", "--model", model
+    )
+    assert result.exit_code == 2 and "mask" in result.output + mask, result.output
+    assert not (tmp_path / "o.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "output"),
+    [
+        ("clip.mp4", "clip.mp4"),
+        ("clip.compare.mp4", "clip.mp4"),
+        ("frames/clip.mp4", "frames"),
+        ("clip.json", "clip.mp4"),
+    ],
+)
+def test_what_is_edited_is_not_written_over(
+    model: Path, clip: Path, tmp_path: Path, given: str, output: str
+) -> None:
+    """Not even with --overwrite, which once took the only copy of a clip."""
+    source = tmp_path / given
+    source.parent.mkdir(exist_ok=True)
+    shutil.copy(clip, source)
+    places = ["-o", tmp_path / output] if "frames" not in given else ["-o", source.parent]
+    (source.parent / "frame_00000.png").touch()  # such a folder is replaced, not filled
+    result = edit(source, "red", *places, "--overwrite", "--compare", "--model", model)
+    assert result.exit_code == 2, result.output
+    assert "would replace a file that the video is made from" in result.output
+    assert source.read_bytes() == clip.read_bytes()
+
+
+def test_a_long_clip_is_warned_of(model: Path, clip: Path, tmp_path: Path) -> None:
+    """How much it is was reckoned with the model's own number of frames."""
+    result = edit(clip, "red", "--fps", 9000, "-o", tmp_path / "o.mp4", "--model", model)
+    assert result.exit_code == 2 and "11250 frames of 48x32 hold 1250 times" in result.output
+
+
+def test_a_still_is_no_clip(model: Path, tmp_path: Path) -> None:
+    """A GIF of one picture was a clip of two frames."""
+    Image.new("RGB", (48, 32)).save(tmp_path / "still.gif")
+    result = edit(tmp_path / "still.gif", "red", "-o", tmp_path / "o.mp4", "--model", model)
+    assert result.exit_code == 2 and "still.gif is a still picture" in result.output
+
+
 def test_an_edit_wants_a_clip() -> None:
     result = edit()
     assert result.exit_code == 2 and "expected EDIT's VIDEO" in result.output

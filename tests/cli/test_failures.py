@@ -54,6 +54,16 @@ def test_every_failure_has_its_code_and_one_paragraph(
     assert run(error) == (code, message)
 
 
+def test_a_warning_is_told_once() -> None:
+    """Though it comes from two places, or for each of two texts."""
+
+    def warn() -> None:
+        for category in (UserWarning, RuntimeWarning):
+            warnings.warn("mind the gap", category, stacklevel=1)
+
+    assert end_of(warn) == (0, "warning: mind the gap\n")
+
+
 def test_only_a_value_error_of_ours_is_the_users() -> None:
     """Those of torch, say, were once reported as wrong usage, with no way to see where."""
     assert end_of(lambda: read_model_folder(Path("nowhere"))) == (

@@ -101,10 +101,16 @@ def test_from_one_video_to_another(pipe: StarFlowVPipeline) -> None:
     for encoding, clip in ((way[0], CLIP), (way[-1], CLIP[::-1].copy())):
         back = pipe.decode(encoding, output_type="latent").frames
         assert_close(back, latents_of(pipe, clip), atol=1e-4, rtol=0)
-    between = interpolate(a, replace(b, prompt="a blue circle"), steps=2)
-    assert {e.prompt for e in between} == {None}
-    with pytest.raises(ValueError, match="either a prompt"):
-        pipe.decode(between[1])
+
+
+def test_between_two_prompts_one_must_be_told(pipe: StarFlowVPipeline) -> None:
+    """Both ends had lost theirs, too, and the error said that two had been given."""
+    a, b = encode(pipe), replace(encode(pipe, CLIP[::-1].copy()), prompt="a blue circle")
+    way = interpolate(a, b, steps=3)
+    assert [e.prompt for e in way] == [PROMPT, None, "a blue circle"]
+    with pytest.raises(ValueError, match=r"between two prompts.*decode\(noise, prompt\)"):
+        pipe.decode(way[1])
+    assert pipe.decode(way[1], PROMPT, output_type="latent").frames.shape == a.noise.shape
 
 
 def test_the_way_is_an_arc() -> None:
@@ -131,5 +137,5 @@ def test_bad_input_is_explained(pipe: StarFlowVPipeline) -> None:
         pipe.decode(torch.zeros(4, 3, 2, 3), PROMPT)
     with pytest.raises(ValueError, match="latents of shape"):
         pipe.decode(torch.zeros(1, 5, 3, 2, 3), PROMPT)
-    with pytest.raises(ValueError, match="either a prompt"):
+    with pytest.raises(ValueError, match="no prompt of its own"):
         pipe.decode(encoding.noise)

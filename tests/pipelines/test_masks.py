@@ -62,6 +62,20 @@ def test_files(tmp_path: Path) -> None:
     assert (read(str(tmp_path / "mask.png")) == SQUARE).all()
 
 
+def test_an_animation_is_a_clip(tmp_path: Path) -> None:
+    """Its first picture once stood for all."""
+    frames = [Image.fromarray(np.roll(LEVELS, index, axis=1)) for index in range(9)]
+    still, moving = tmp_path / "still.gif", tmp_path / "moving.gif"
+    frames[0].save(still)
+    frames[0].save(moving, save_all=True, append_images=frames[1:], duration=120)
+    assert (read(still) == SQUARE).all()
+    expected = np.stack([np.asarray(frame) > 127 for frame in frames])
+    assert (read(moving, frame_rate=1000 / 120) == expected).all()
+    frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:])
+    with pytest.raises(ValueError, match=r"no still picture: .*moving\.webp: not a video"):
+        read(tmp_path / "moving.webp")
+
+
 def test_it_is_resized_and_cropped_as_clips_are() -> None:
     mask = np.zeros((32, 96), bool)
     mask[:, 48:] = True

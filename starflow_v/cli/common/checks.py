@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from starflow_v.cli.common.model_folder import ModelFolder
     from starflow_v.cli.common.planning import Batches
     from starflow_v.cli.common.settings import Wishes
+    from starflow_v.cli.common.tasks import Task
 
 LARGE, TOO_LARGE = 16, 1024
 """How often a video may hold the pixels of the model's own, height x width x frames, before that is
@@ -33,12 +34,13 @@ def check_places(batches: Batches) -> None:
             ) from None
 
 
-def check_wishes(wishes: Wishes, batches: Batches, model: ModelFolder) -> None:
+def check_wishes(wishes: Wishes, task: Task, batches: Batches, model: ModelFolder) -> None:
     """Refuses (or warns of) videos that do not fit their files, the model or the memory."""
     config = model.config
     if all(part.kind != "LabelEncoder" for part in model.components):
         _check_words(batches)
-    frames = wishes.num_frames or config.get("num_frames")
+    rate = wishes.frame_rate or config.get("frame_rate", 1)
+    frames = task.expected_frames(wishes.num_frames, rate) or config.get("num_frames")
     _check_stills(batches, frames)
     if config.keys() >= {"num_frames", "height", "width"}:
         own = (config["num_frames"], config["height"], config["width"])

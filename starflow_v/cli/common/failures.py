@@ -9,6 +9,8 @@
 """
 
 import functools
+import logging
+import os
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,6 +23,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+FOR_PROGRAMMERS = ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao")
+"""Loggers that complain of parts which no command needs, as soon as they are imported."""
 
 
 class CommandError(Exception):
@@ -80,13 +85,25 @@ def describe(error: Exception) -> str:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Prints warnings as one line each, without their code; those for programmers not at all."""
+    """Prints each warning once, as one line without its code; those for programmers not at all."""
+    shown: set[str] = set()
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
+        line = " ".join(str(message).split())
+        if line not in shown:
+            typer.echo(f"warning: {line}", err=True)
+        shown.add(line)
 
+    _hush_libraries()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.showwarning = show
         yield
+
+
+def _hush_libraries() -> None:
+    """No bar for files on this disk, no complaints for programmers; before they are imported."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    for name in FOR_PROGRAMMERS:
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,6 @@ def load_pipeline(
     folder: ModelFolder, wishes: Wishes, kind: type[GeneratingPipeline]
 ) -> GeneratingPipeline:
     """The model in `folder` as a pipeline, on the device, in the precision that is wished for."""
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     import torch
     from diffusers.utils import logging
 

@@ -16,7 +16,13 @@ from starflow_v.cli.common.given import describe_files, unchanged_files
 from starflow_v.cli.common.loading import embedded_model, find_device, load_pipeline
 from starflow_v.cli.common.memory import check_memory
 from starflow_v.cli.common.model_folder import ModelFolder, read_model_folder
-from starflow_v.cli.common.planning import Batches, plan_batches, plan_repeat, refuse_taken
+from starflow_v.cli.common.planning import (
+    Batches,
+    plan_batches,
+    plan_repeat,
+    refuse_given,
+    refuse_taken,
+)
 from starflow_v.cli.common.processes import check_seed
 from starflow_v.cli.common.record import (
     Record,
@@ -76,6 +82,8 @@ def make(
     refuse_taken(batches, overwrite=options.overwrite, compare=compare)
     check_places(batches)
     task = kind(**given)
+    texts = () if options.prompts is None else (options.prompts,)
+    refuse_given(batches, (*task.files.values(), *texts), compare=compare)
     task.check()
     folder = read_model_folder(options.model or embedded_model())
     wishes = replace(options.wishes(), **more)
@@ -112,6 +120,7 @@ def _make_again(kind: type[Task], record: Record, options: Making, *, compare: b
     refuse_taken(batches, overwrite=options.overwrite, compare=compare)
     check_places(batches)
     task = kind(**unchanged_files(record.given, beside=options.from_record.parent))
+    refuse_given(batches, task.files.values(), compare=compare)
     recorded = Path(record.model) if Path(record.model).is_dir() else embedded_model()
     folder = read_model_folder(options.model or recorded)
     hashes = hash_files(folder)
@@ -147,7 +156,7 @@ def make_all(
 
     if not batches:
         return  # other processes make them all
-    check_wishes(wishes, batches, folder)
+    check_wishes(wishes, task, batches, folder)
     largest = max(len(batch) for batch in batches)
     device = find_device(wishes.device)
     draws = candidates_of(wishes, task) or 1
@@ -187,7 +196,8 @@ def make_all(
 def summary(path: Path, record: Record) -> str:
     """One line about a video that was made."""
     settings = record.settings
+    frames = "frame" if record.frames == 1 else "frames"
     return (
-        f"{path}: {record.frames} frames of {settings.width}x{settings.height} at "
+        f"{path}: {record.frames} {frames} of {settings.width}x{settings.height} at "
         f"{settings.frame_rate} fps, seed {record.clip.seed}, {record.seconds:.1f} s"
     )

@@ -1,12 +1,21 @@
 """The options of the commands that make videos, each with its help."""
 
+from copy import copy
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 import typer
 
 from starflow_v.cli.common.settings import SPANS, TOLERANCE
+
+
+def hidden(option: Any) -> Any:
+    """The same option, without a word in the command's help: there it is only refused."""
+    kind, info = get_args(option)
+    info = copy(info)
+    info.hidden = True
+    return Annotated[kind, info]
 
 
 class SolverName(str, Enum):
@@ -133,9 +142,18 @@ Frames = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Number of frames, 1 + 4k (to extend: new ones, 4k; to edit: at most so many of the "
-        "clip's); default: the model's (to edit: all).",
+        help="Number of frames, 1 + 4k; default: the model's.",
     ),
+]
+NewFrames = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Number of new frames, 4k; default: the model's. --then counts from the clip's first.",
+    ),
+]
+EditedFrames = Annotated[
+    int | None, typer.Option(min=1, help="At most so many of the clip's frames; default: all.")
 ]
 Fps = Annotated[int | None, typer.Option(min=1, help="Frames per second; default: the model's.")]
 Seed = Annotated[

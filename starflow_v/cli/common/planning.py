@@ -1,7 +1,7 @@
 """Which clips are made, in which batches, and where they go."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -77,15 +77,31 @@ def plan_repeat(record: Record, output: Path | None) -> Batches:
 
 def refuse_taken(batches: Batches, *, overwrite: bool, compare: bool = False) -> None:
     """A `ValueError` if a video or a file beside it is there already and may not be replaced."""
-    videos = [target.video for batch in batches for target in batch if target.video is not None]
-    beside = [comparison_paths(video) if compare else () for video in videos]
-    files = [(video, record_path(video), *more) for video, more in zip(videos, beside, strict=True)]
-    taken = [path for paths in files for path in paths if path.exists()]
+    taken = [path for path in _written(batches, compare=compare) if path.exists()]
     if taken and not overwrite:
         more = f" (and {len(taken) - 1} more)" if len(taken) > 1 else ""
         raise ValueError(
             f"{taken[0]} exists already{more}; choose another -o, or replace it with --overwrite"
         )
+
+
+def refuse_given(batches: Batches, given: Iterable[Path], *, compare: bool = False) -> None:
+    """A `ValueError` if a file that is written would take the place of one that is read."""
+    read = [path.resolve() for path in given]
+    for path in _written(batches, compare=compare):
+        if any(source.is_relative_to(path.resolve()) for source in read):
+            raise ValueError(
+                f"{path} would replace a file that the video is made from; choose another -o"
+            )
+
+
+def _written(batches: Batches, *, compare: bool) -> Iterator[Path]:
+    """Videos, and what is written beside them."""
+    for target in (target for batch in batches for target in batch):
+        if target.video is not None:
+            yield target.video
+            yield record_path(target.video)
+            yield from comparison_paths(target.video) if compare else ()
 
 
 def read_changes(then: Sequence[str]) -> tuple[Change, ...]:

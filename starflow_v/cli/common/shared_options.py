@@ -6,12 +6,14 @@ options instead of it.
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, get_type_hints
+from typing import Any, TypeAlias, get_type_hints
 
 from starflow_v.cli.common import options as opt
 from starflow_v.cli.common.settings import Wishes
+
+Command: TypeAlias = Callable[..., None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,29 +68,37 @@ class Making:
         )
 
 
-def takes_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with every field of `Making` as a parameter, at the place of its `options`."""
-    hints = get_type_hints(Making, include_extras=True)
+def takes_options(**instead: Any) -> Callable[[Command], Command]:
+    """Gives a command every field of `Making` as a parameter, at the place of its `options`.
 
-    @functools.wraps(command)
-    def wrapper(**values: Any) -> None:
-        options = Making(**{name: values.pop(name) for name in hints})
-        command(options=options, **values)
+    Args:
+        instead: fields that the command explains in its own words, or hides.
+    """
+    hints = get_type_hints(Making, include_extras=True) | instead
 
-    parameters = []
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def wrapper(**values: Any) -> None:
+            options = Making(**{field.name: values.pop(field.name) for field in fields(Making)})
+            command(options=options, **values)
+
+        parameters = list(_parameters(command, hints))
+        wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return wrapper
+
+    return decorate
+
+
+def _parameters(command: Command, hints: Mapping[str, Any]) -> Iterator[inspect.Parameter]:
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
-        if parameter.name == "options":
-            parameters += [
-                inspect.Parameter(
-                    field.name,
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=field.default,
-                    annotation=hints[field.name],
-                )
-                for field in fields(Making)
-            ]
-        else:
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return wrapper
+        if parameter.name != "options":
+            yield parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            continue
+        for field in fields(Making):
+            yield inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=hints[field.name],
+            )

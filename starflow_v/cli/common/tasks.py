@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
         StarFlowVVideoToVideoPipeline,
     )
     from starflow_v.cli.common.settings import Settings
-    from starflow_v.data.video_io import Frames
+    from starflow_v.data.video_io import Frames, VideoInfo
     from starflow_v.pipelines.generation import GeneratingPipeline
 
 
@@ -65,6 +66,10 @@ class Task(ABC):
 
         for path in self.files.values():
             open_plain_file(path).close()
+
+    def expected_frames(self, wish: int | None, frame_rate: float) -> int | None:
+        """How many frames are made, told before the model is loaded; None: as it has them."""
+        return wish
 
     @abstractmethod
     def pipeline(self) -> type[GeneratingPipeline]:
@@ -129,15 +134,21 @@ class Animate(Task):
         return pipe.nearest_size(height, width)
 
     def start(self, pipe: GeneratingPipeline, settings: Settings) -> Start:
+        import numpy as np
+
         from starflow_v.data.video_io import fit, read_image
 
         assert isinstance(pipe, self.pipeline())
         image = read_image(self.image)
         last = None if self.last_image is None else read_image(self.last_image)
+        size = settings.height, settings.width
+        given = [fit(image, *size)]
+        if last is not None:
+            given += given * (settings.num_frames - 2) + [fit(last, *size)]
         return Start(
             stream=partial(pipe.stream, image, last_image=last),
             total_frames=settings.num_frames,
-            reference=fit(image, settings.height, settings.width)[None],
+            reference=np.stack(given),
         )
 
 
@@ -154,9 +165,7 @@ class Extend(Task):
         return StarFlowVExtendPipeline
 
     def check(self) -> None:
-        from starflow_v.data.video_io import probe_video
-
-        probe_video(self.video)
+        _check_clip(self.video)
 
     def size(self, pipe: GeneratingPipeline) -> tuple[int, int]:
         from starflow_v.data.video_io import probe_video
@@ -197,10 +206,17 @@ class Edit(Task):
         return StarFlowVVideoToVideoPipeline
 
     def check(self) -> None:
+        info = _check_clip(self.video)
+        if self.mask is not None:
+            from starflow_v.pipelines.masks import check_mask
+
+            check_mask(self.mask, size=(info.height, info.width))
+
+    def expected_frames(self, wish: int | None, frame_rate: float) -> int | None:
         from starflow_v.data.video_io import probe_video
 
-        super().check()
-        probe_video(self.video)
+        whole = ceil(probe_video(self.video).duration * frame_rate)
+        return min(whole, wish or whole) or wish
 
     def size(self, pipe: GeneratingPipeline) -> tuple[int, int]:
         from starflow_v.data.video_io import probe_video
@@ -237,3 +253,12 @@ class Edit(Task):
             reference=clip,
             sound=self.video,
         )
+
+
+def _check_clip(path: Path) -> VideoInfo:
+    """What a file tells of itself; refuses those that are no clips."""
+    from starflow_v.data.video_io import is_still, probe_video
+
+    if is_still(path):
+        raise ValueError(f"{path} is a still picture; `starflow-v animate` sets it in motion")
+    return probe_video(path)

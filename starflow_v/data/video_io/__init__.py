@@ -14,7 +14,7 @@ Files are data from strangers: `safety` says what is opened at all, and how larg
 
 from starflow_v.data.video_io.decord_decoder import DecordDecoder
 from starflow_v.data.video_io.frames import Decoder, Frame, Frames, TimedFrame, VideoInfo
-from starflow_v.data.video_io.images import read_image
+from starflow_v.data.video_io.images import is_still, read_image
 from starflow_v.data.video_io.pyav_decoder import PyAVDecoder
 from starflow_v.data.video_io.reading import Video, iter_frames, probe_video, read_video
 from starflow_v.data.video_io.resize import fit
@@ -34,6 +34,7 @@ __all__ = [
     "VideoInfo",
     "VideoWriter",
     "fit",
+    "is_still",
     "iter_frames",
     "probe_video",
     "read_image",

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from einops import rearrange
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from starflow_v.data.video_io.frames import Frame
 from starflow_v.data.video_io.safety import MediaError, MediaLimits, PathLike, open_plain_file
@@ -15,6 +15,17 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """What Pillow may decode here; none of them runs a program or names another file."""
 
 LIMITS = MediaLimits()
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF's orientation -> what brings the picture upright."""
 
 
 def read_image(
@@ -61,8 +72,22 @@ def read_image(
             raise MediaError(f"{source}: damaged or cut short ({error}). Save it anew.") from error
 
 
+def is_still(path: PathLike) -> bool:
+    """Whether a file is a picture that does not move, by its header."""
+    with open_plain_file(path) as file:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                return getattr(Image.open(file, formats=FORMATS), "n_frames", 1) == 1
+        except UnidentifiedImageError:
+            return False
+        except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError):
+            return True  # a damaged one, or too large: `read_image` tells more
+
+
 def _from_pillow(image: Image.Image, name: str, ground: str) -> Frame:
-    image = ImageOps.exif_transpose(image)
+    turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    image = image if turn is None else image.transpose(turn)
     if image.mode.startswith("I") or image.mode == "F":
         return _from_array(_wide_grey(image, name), name, ground)
     if image.has_transparency_data:

@@ -29,6 +29,9 @@ converted only when it is asked for. PyAV before 18 (Python 3.10) knows only the
 WIDEST_PIXEL = 4
 """Twice the widest of any standard."""
 
+CLOCK_SET_BACK = 0.5
+"""Seconds: time stamps that fall by more begin anew, as where one file was put behind another."""
+
 
 @contextmanager
 def open_container(path: PathLike) -> Iterator[InputContainer]:
@@ -125,12 +128,17 @@ def _from(container: InputContainer, stream: VideoStream, start: float) -> Itera
 
 
 def _timed(pictures: Iterable[VideoFrame], *, step: float, aspect: float) -> Iterator[TimedFrame]:
-    """Pictures with their time stamps; where one has none, it comes a step after the last."""
+    """Pictures with their time stamps; where one has none, it comes a step after the last.
+
+    So does the first one of a clock that was set back, and the others after it.
+    """
     converter = VideoReformatter()
-    time = -step
+    time, ahead = -step, 0.0
     for picture in pictures:
-        stamp = _stamp(picture)
-        time = time + step if stamp is None else stamp
+        stamp, due = _stamp(picture), time + step
+        if stamp is not None and stamp + ahead < time - CLOCK_SET_BACK:
+            ahead = due - stamp
+        time = due if stamp is None else stamp + ahead
         length = float(picture.duration * picture.time_base) if picture.time_base else 0.0
         yield TimedFrame(time, length or step, partial(_rgb, picture, converter, aspect))
 
@@ -171,8 +179,11 @@ def _claimed_duration(container: InputContainer, stream: VideoStream) -> float:
     """The pictures' seconds by the header; the file's own where pictures are all it has."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
-    alone = len(container.streams) == 1
-    return container.duration / av.time_base if alone and container.duration else 0.0
+    if len(container.streams) > 1 or not container.duration:
+        return 0.0
+    counts_from_zero = "matroska" in container.format.name
+    silence = (container.start_time or 0) if counts_from_zero else 0
+    return (container.duration - silence) / av.time_base
 
 
 def _reason(error: Exception) -> str:

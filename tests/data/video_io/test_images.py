@@ -1,17 +1,20 @@
 """Stills of every make become the picture that a viewer shows."""
 
+import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
-from starflow_v.data.video_io import MediaError, MediaLimits, read_image
+from starflow_v.data.video_io import MediaError, MediaLimits, is_still, read_image
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+GREEN = Image.new("RGB", (20, 12), "green")
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "ppm"])
@@ -135,6 +138,39 @@ def test_bombs_are_refused_by_their_header(tmp_path: Path) -> None:
 
 def _crc(chunk: bytes) -> bytes:
     return zlib.crc32(chunk).to_bytes(4, "big")
+
+
+def test_a_broken_tag_beside_the_orientation_does_no_harm(tmp_path: Path) -> None:
+    """Pillow packs all tags anew when it turns a picture: its `struct.error` ended the command."""
+    upside_down = struct.pack("<HHII", 0x0112, 3, 1, 3)
+    width_in_words = struct.pack("<HHI4s", 0x0100, 2, 4, b"four")
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + upside_down + width_in_words + bytes(4)
+    path = tmp_path / "phone.png"
+    Image.fromarray(PICTURE[::-1, ::-1].copy()).save(path, exif=exif)
+    with Image.open(path) as image, pytest.raises(struct.error):
+        ImageOps.exif_transpose(image)
+    assert np.array_equal(read_image(path), PICTURE)
+
+
+@pytest.mark.parametrize(
+    ("save", "still"), [({}, True), ({"save_all": True, "append_images": [GREEN]}, False)]
+)
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+def test_stills_are_told_from_animations(
+    tmp_path: Path, suffix: str, save: dict[str, Any], still: bool
+) -> None:
+    path = tmp_path / f"picture.{suffix}"
+    Image.fromarray(PICTURE).save(path, **save)
+    assert is_still(path) == still
+
+
+def test_what_is_no_picture_is_no_still(tmp_path: Path) -> None:
+    text, cut = tmp_path / "text.png", tmp_path / "cut.png"
+    text.write_text("hello")
+    Image.fromarray(PICTURE).save(cut)
+    cut.write_bytes(cut.read_bytes()[:60])
+    assert not is_still(text)
+    assert is_still(cut)  # `read_image` says what is wrong with it
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.02, 0.5])

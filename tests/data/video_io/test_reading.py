@@ -158,6 +158,23 @@ def test_files_cut_short_are_named(
         read_video(path)
 
 
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts"])
+def test_a_clip_may_begin_late(tmp_path: Path, suffix: str) -> None:
+    """Cut out of a longer one, with its time stamps kept. A .mkv was called damaged."""
+    times = [5 + index / 10 for index in range(8)]
+    path = make_video(tmp_path / f"late.{suffix}", gray_clip(RAMP), times=times)
+    assert levels_of(read_video(path).frames) == RAMP
+    assert levels_of(read_video(path, fps=10).frames) == RAMP
+
+
+def test_a_file_put_behind_another_goes_on(tmp_path: Path) -> None:
+    """Transport streams may be; the second one's clock begins anew, and its frames were lost."""
+    one = make_video(tmp_path / "one.ts", gray_clip(RAMP))
+    both = tmp_path / "both.ts"
+    both.write_bytes(2 * one.read_bytes())
+    assert levels_of(read_video(both, fps=10).frames) == 2 * RAMP
+
+
 @every_decoder
 def test_noise_in_a_videos_clothes(tmp_path: Path, decoder: Decoder) -> None:
     path = tmp_path / "noise.mp4"
