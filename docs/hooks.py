@@ -69,8 +69,9 @@ def describe_commands() -> Iterator[str]:
         yield f"```text\n{command.get_usage(context)}\n```\n"
         yield (command.help or "") + "\n"
         yield "| | |\n|---|---|"
-        for parameter in command.get_params(context):
-            yield "| `{}` | {} |".format(*map(cell, parameter.get_help_record(context)))
+        records = (parameter.get_help_record(context) for parameter in command.get_params(context))
+        for record in filter(None, records):  # a hidden option has none
+            yield "| `{}` | {} |".format(*map(cell, record))
         yield ""
 
 

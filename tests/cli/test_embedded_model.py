@@ -47,7 +47,7 @@ def test_a_sentence_becomes_a_video_in_time(tmp_path: Path) -> None:
         text=True,
     )
     assert run.returncode == 0, run.stderr
-    assert "warning" not in run.stderr
+    assert run.stderr == ""
     record = json.loads(video.with_suffix(".json").read_text("utf-8"))
     size = (record["num_frames"], record["height"], record["width"], 3)
     assert read_video(video).frames.shape == size

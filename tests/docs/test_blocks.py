@@ -85,3 +85,12 @@ def test_blocks_have_a_language(path: Path) -> None:
 def test_few_blocks_are_not_run() -> None:
     every = blocks("python", "sh")
     assert sum(it.reason is not None for it in every) <= len(every) / 4
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)
+def test_no_two_commands_of_a_page_make_one_file(path: Path) -> None:
+    """The second one would refuse to: a page was broken so until its slow test was run."""
+    run = [it for it in blocks_of(path) if it.language == "sh" and it.reason is None]
+    words = [shlex.split(line, comments=True) for it in run for line in it.lines()]
+    made = [it[it.index("-o") + 1] for it in words if "-o" in it and "--overwrite" not in it]
+    assert len(made) == len(set(made)), made

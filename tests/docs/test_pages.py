@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -158,6 +159,16 @@ def test_the_folders_of_the_contributing_guide_are_those_of_the_package() -> Non
         if (PACKAGE / path).exists()
     ]
     assert listed.split() == there
+
+
+def test_every_command_is_described_for_the_site() -> None:
+    """An option that is hidden from the help once ended it."""
+    pytest.importorskip("mkdocs", reason="the extra `docs` is not installed")
+    hooks = runpy.run_path(str(DOCS / "hooks.py"))
+    described = "\n".join(hooks["describe_commands"]())
+    for command in ("generate", "edit", "sample"):
+        assert f"## {command}\n" in described
+    assert "`--mask FILE`" in described
 
 
 @pytest.mark.slow
