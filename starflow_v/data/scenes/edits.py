@@ -39,6 +39,7 @@ from starflow_v.data.scenes.vocabulary import (
 from starflow_v.data.scenes.wordings import article
 
 NO_SLOTS: Final[Mapping[str, str]] = MappingProxyType({})
+SAME_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +85,18 @@ def _with_main(scene: Scene, thing: SceneObject) -> Scene:
     return replace(scene, objects=(thing, *scene.objects[1:]))
 
 
-def _other(rng: np.random.Generator, options: list[str], *, avoid: set[str]) -> str:
-    return str(rng.choice([option for option in options if option not in avoid]))
+def _other(
+    rng: np.random.Generator,
+    options: list[str],
+    *,
+    avoid: set[str],
+    weights: Mapping[str, float] = SAME_WEIGHTS,
+) -> str:
+    """One of the options, by their weights, unless only some without any are left."""
+    left = [option for option in options if option not in avoid]
+    shares = np.asarray([weights.get(option, 1.0) for option in left])
+    weighted = bool(weights) and shares.any()
+    return str(rng.choice(left, p=shares / shares.sum() if weighted else None))
 
 
 def recolor(rng: np.random.Generator, settings: SceneSettings) -> Edit:
@@ -104,7 +115,7 @@ def recolor(rng: np.random.Generator, settings: SceneSettings) -> Edit:
 
 def change_shape(rng: np.random.Generator, settings: SceneSettings) -> Edit:
     before = sample_scene(rng, settings)
-    shape = _other(rng, list(SHAPES), avoid={before.objects[0].shape})
+    shape = _other(rng, list(SHAPES), avoid={before.objects[0].shape}, weights=settings.shapes)
     word = article(str(rng.choice(wordings.SHAPE_WORDS[shape])))
     return Edit(
         kind="change shape",

@@ -45,6 +45,20 @@ def test_an_edit_changes_what_it_names_of_the_main_object(kind: str, expected: s
         assert (edit.region is not None) == (kind in {"inpaint", "outpaint"})
 
 
+@pytest.mark.parametrize(
+    ("shapes", "stars"),
+    [({"star": 8}, 0.8), ({"star": 0}, 0.0), ({"circle": 1, "square": 0, "triangle": 0}, 1.0)],
+)
+def test_targets_of_a_new_shape_are_weighted(shapes: dict[str, float], stars: float) -> None:
+    """The hardest shape was drawn more often for clips, and less often for edits."""
+    rng = np.random.default_rng(0)
+    edits = [sample_edit(rng, "change shape", SceneSettings(shapes=shapes)) for _ in range(300)]
+    pairs = [(it.before.objects[0].shape, it.after.objects[0].shape) for it in edits]
+    assert all(before != after for before, after in pairs)
+    made = [after == "star" for before, after in pairs if before != "star"]
+    assert np.mean(made) == pytest.approx(stars, abs=0.12)
+
+
 def test_remove_and_add_leave_the_others_alone() -> None:
     rng = np.random.default_rng(2)
     for _ in range(30):
