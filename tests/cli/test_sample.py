@@ -109,6 +109,16 @@ def test_bad_prompts_are_refused_and_leave_nothing(
     assert not (tmp_path / "clips").exists() and not (tmp_path / "clips-records").exists()
 
 
+@pytest.mark.parametrize("option", [["--then", "5: blue"], ["--prompts", "a.txt"], ["--from", "a"]])
+def test_what_it_has_no_use_for_is_refused(
+    pipeline: Path, prompts: Path, tmp_path: Path, option: list[str]
+) -> None:
+    """--then was passed over in silence."""
+    result = sample(pipeline, prompts, tmp_path / "out", *option)
+    assert result.exit_code == 2 and "without --prompts, --then and --from" in result.output
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_must_be_named(pipeline: Path, prompts: Path) -> None:
     result = CliRunner().invoke(app, ["sample", "--vbench", str(prompts)])
     assert result.exit_code == 2 and "-o FOLDER" in result.output

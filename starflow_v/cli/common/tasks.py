@@ -216,7 +216,9 @@ class Edit(Task):
         from starflow_v.data.video_io import probe_video
 
         whole = ceil(probe_video(self.video).duration * frame_rate)
-        return min(whole, wish or whole) or wish
+        if whole == 0:  # the file does not tell
+            return wish
+        return whole if wish is None else min(whole, wish)
 
     def size(self, pipe: GeneratingPipeline) -> tuple[int, int]:
         from starflow_v.data.video_io import probe_video

@@ -1,6 +1,7 @@
 """Stills from whatever holds one, as uint8 (H,W,3): what `animate IMAGE` begins with."""
 
 import warnings
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -54,11 +55,9 @@ def read_image(
         return _from_pillow(source, "the image", ground)
     with open_plain_file(source) as file:
         try:
-            with warnings.catch_warnings():  # our own limit is tighter
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                image = Image.open(file, formats=FORMATS)
-                limits.check_picture(str(source), *image.size)
-                return _from_pillow(image, str(source), ground)
+            image = _open(file)
+            limits.check_picture(str(source), *image.size)
+            return _from_pillow(image, str(source), ground)
         except UnidentifiedImageError as error:
             names = ", ".join(FORMATS)
             raise MediaError(f"{source}: not an image. Known formats: {names}.") from error
@@ -76,13 +75,18 @@ def is_still(path: PathLike) -> bool:
     """Whether a file is a picture that does not move, by its header."""
     with open_plain_file(path) as file:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                return getattr(Image.open(file, formats=FORMATS), "n_frames", 1) == 1
+            return getattr(_open(file), "n_frames", 1) == 1
         except UnidentifiedImageError:
             return False
         except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError):
             return True  # a damaged one, or too large: `read_image` tells more
+
+
+def _open(file: BinaryIO) -> Image.Image:
+    """Its header; Pillow need not warn of its size, since our own limit is tighter."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(file, formats=FORMATS)
 
 
 def _from_pillow(image: Image.Image, name: str, ground: str) -> Frame:
