@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -73,7 +72,7 @@ def serve(
     inbrowser: bool,
     started: Callable[[str], None],
 ) -> None:
-    """Keep the studio open until Ctrl-C or SIGTERM; then its work stops and its files go.
+    """Keep the studio open until Ctrl-C; then its work stops and its files go.
 
     Args:
         workshop: the model.
@@ -83,7 +82,7 @@ def serve(
         started: told the address.
     """
     folder = tempfile.TemporaryDirectory(prefix="starflow-v-studio-", ignore_cleanup_errors=True)
-    with _interruptible(), folder as name:
+    with folder as name:
         root = Path(name).resolve()
         os.environ.update(QUIET, GRADIO_TEMP_DIR=str(root / "uploads"))
         (root / "uploads").mkdir()
@@ -147,17 +146,3 @@ def _settings(door: Door, limits: Limits, *, root: Path, inbrowser: bool) -> dic
         "theme": theme(),
         "css_paths": [HERE / "style.css"],
     }
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """A polite end by SIGTERM is one by Ctrl-C: temporary files are removed."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

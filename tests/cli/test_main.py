@@ -80,7 +80,11 @@ def test_the_version_is_told(
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_a_process_leaves_a_shorter_valid_video(pipeline: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_an_end_in_the_middle_leaves_a_shorter_valid_video(
+    pipeline: Path, tmp_path: Path, kind: signal.Signals
+) -> None:
+    """SIGTERM, by which batch systems end what runs too long, left a file that does not play."""
     video = tmp_path / "out.mp4"
     arguments = ["generate", "red", "--model", str(pipeline), "-o", str(video), "--frames", "4001"]
     process = subprocess.Popen([*STARFLOW_V, *arguments], stderr=subprocess.PIPE, text=True)
@@ -88,7 +92,7 @@ def test_ctrl_c_in_a_process_leaves_a_shorter_valid_video(pipeline: Path, tmp_pa
     while not video.with_name("out.mp4.part").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(kind)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted: " in errors and "of 4001 frames" in errors and "Traceback" not in errors

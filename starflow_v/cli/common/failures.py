@@ -4,13 +4,15 @@
 0     done
 1     it failed: a broken model folder, a full disk, an error of the program
 2     it cannot be done as asked: a wrong option, size, file or prompt (see `is_usage`)
-130   interrupted by Ctrl-C (128 + SIGINT, as shells have it)
+130   interrupted by Ctrl-C (128 + SIGINT, as shells have it), or by SIGTERM
 ====  =======================================================================================
 """
 
 import functools
 import logging
 import os
+import signal
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -41,7 +43,7 @@ def reports_failures(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            with plain_warnings():
+            with plain_warnings(), polite_end():
                 return command(*args, **kwargs)
         except (typer.Exit, BrokenPipeError):
             raise
@@ -100,6 +102,26 @@ def plain_warnings() -> Iterator[None]:
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.showwarning = show
         yield
+
+
+@contextmanager
+def polite_end() -> Iterator[None]:
+    """SIGTERM, a batch system's or a container's, ends a command as Ctrl-C does.
+
+    Only the main thread hears of signals, so in others this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt) or signal.SIG_DFL
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _hush_libraries() -> None:

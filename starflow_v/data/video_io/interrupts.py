@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for the end of a step, so that no frame is half-written."""
+"""Ctrl-C and SIGTERM that wait for the end of a step, so that no frame is half-written."""
 
 import signal
 import threading
@@ -9,19 +9,23 @@ from types import FrameType
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is done; then let it do what it does.
+    """Hold Ctrl-C and SIGTERM back until the block is done; then let them do what they do.
 
-    Only the main thread hears of signals, so in others this does nothing.
+    Only the main thread hears of signals, so in others this does nothing, nor is a signal held back
+    that Python does not handle.
     """
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    held_back: list[FrameType | None] = []
-    signal.signal(signal.SIGINT, lambda _number, frame: held_back.append(frame))
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    handlers = {kind: it for kind in kinds if callable(it := signal.getsignal(kind))}
+    held_back: dict[int, FrameType | None] = {}
+    for kind in handlers:
+        signal.signal(kind, held_back.__setitem__)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
-        if held_back:
-            handler(signal.SIGINT, held_back[-1])
+        for kind, handler in handlers.items():
+            signal.signal(kind, handler)
+        for number, frame in held_back.items():
+            handlers[signal.Signals(number)](number, frame)

@@ -220,8 +220,16 @@ def test_ctrl_c_makes_a_shorter_file(tmp_path: Path, name: str) -> None:
     assert count == 2
 
 
-def test_ctrl_c_waits_for_the_end_of_a_frame(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+def kind(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal that ends a command."""
+    before = signal.signal(request.param, signal.default_int_handler)
+    yield request.param
+    signal.signal(request.param, before)
+
+
+def test_an_end_by_a_signal_waits_for_the_end_of_a_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: signal.Signals
 ) -> None:
     """Between encoder and file an interruption would lose a packet, on which others lean."""
     path = tmp_path / "out.mp4"
@@ -229,7 +237,7 @@ def test_ctrl_c_waits_for_the_end_of_a_frame(
         sink_write = writer._sink.write
 
         def interrupted_write(frame: Clip) -> None:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(kind)
             sink_write(frame)
 
         writer.write(gray_clip([0, 60]))
