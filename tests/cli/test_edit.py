@@ -73,6 +73,18 @@ def test_a_clip_is_edited_and_keeps_its_sound(model: Path, clip: Path, tmp_path:
     assert again.read_bytes() == video.read_bytes()
 
 
+def test_a_comparison_shows_what_a_mask_hides(
+    model: Path, clip: Path, mask: Path, tmp_path: Path
+) -> None:
+    more = ["--mask", mask, "--frames", 5, "--model", model, "--compare"]
+    result = edit(clip, "a red circle", "-o", tmp_path / "out.mp4", *more)
+    assert result.exit_code == 0, result.output
+    given = read_video(tmp_path / "out.compare.mp4").frames[:, :, :48].astype(int)
+    plain = read_video(clip, fps=8, size=(32, 48), num_frames=5).frames
+    assert np.abs(given[:, :, 26:] - 128).mean() < 4
+    assert np.abs(given[:, :, :22] - plain[:, :, :22]).mean() < 6
+
+
 def test_it_is_the_pipelines_video(model: Path, clip: Path, mask: Path, tmp_path: Path) -> None:
     out = tmp_path / "frames"
     more = ["--frames", 9, "--seed", 5, "--height", 16, "--width", 32, "--fps", 16, "--mask", mask]

@@ -252,9 +252,26 @@ class Edit(Task):
                 strength=settings.strength,
             ),
             total_frames=len(clip),
-            reference=clip,
+            reference=clip if self.mask is None else self._hidden(clip, self.mask, settings),
             sound=self.video,
         )
+
+    def _hidden(self, clip: Frames, mask: Path, settings: Settings) -> Frames:
+        """What the model sees of a clip behind a mask."""
+        from starflow_v.data.pixels import hide
+        from starflow_v.data.video_io import probe_video
+        from starflow_v.pipelines.masks import read_mask
+
+        info = probe_video(self.video)
+        white = read_mask(
+            mask,
+            size=(info.height, info.width),
+            num_frames=len(clip),
+            frame_rate=settings.frame_rate,
+            height=settings.height,
+            width=settings.width,
+        )
+        return hide(clip, white)
 
 
 def _check_clip(path: Path) -> VideoInfo:
