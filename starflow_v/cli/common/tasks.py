@@ -31,7 +31,8 @@ class Start:
     total_frames: int
     """Frames of the whole video."""
     reference: Frames | None = None
-    """What was given, (F,H,W,3), at the size of the video; its last frame stands for later ones."""
+    """What was given, (F,H,W,3), at the size of the video, with gray where a mask hides it; its
+    last frame stands for later ones."""
     sound: Path | None = None
     """A file whose sound is carried over."""
 
